@@ -1,0 +1,217 @@
+"""One error tree. Each leaf has a stable `code`, an HTTP status and a title; nothing else maps errors.
+
+    CorefaceError
+    +- RequestError                        what is wrong with the request
+    |  +- InvalidRequestError              400 invalid_request
+    |  +- UnsupportedContentTypeError      415 unsupported_content_type
+    |  +- RequestTooLargeError             413 request_too_large
+    |  +- TooManySamplesError              413 too_many_samples
+    |  +- NoSamplesError                   422 no_samples
+    |  +- NoUsableSampleError              422 no_usable_sample       (with the report of every sample)
+    |  +- InvalidVectorError               422 invalid_vector
+    |  +- InvalidSealedTemplateError       422 invalid_sealed_template
+    |  +- UnknownOperatingPointError       422 unknown_operating_point
+    |  +- TemplateNotFoundError            404 template_not_found
+    |  +- TemplateErasedError              410 template_erased
+    |  +- FingerprintMismatchError         409 fingerprint_mismatch
+    +- ServiceError                        what is wrong with the service
+    |  +- OverloadedError                  429 overloaded             (with Retry-After)
+    |  +- NotReadyError                    503 not_ready              (with Retry-After)
+    |  +- StoreUnavailableError            503 store_unavailable      (with Retry-After)
+    |  +- DeadlineExceededError            504 deadline_exceeded
+    |  +- InferenceFailedError             500 inference_failed
+    |  +- SetQuarantinedError              422 set_quarantined        (the set killed its workers)
+    +- SetupError                          refuses to start; for the operator, never over HTTP
+       +- PackError                        pack_invalid
+       +- PackNotInstalledError            pack_not_installed
+       +- LicenseNotAcceptedError          license_not_accepted
+       +- DeviceUnavailableError           device_unavailable
+       +- EmbeddedStoreError               embedded_store_failed
+       +- InvalidSealingKeyError           invalid_sealing_key
+
+A bad sample is no error: it is a `RejectedSample` with a reason, and the rest of its set goes on.
+Inside `vision`, `SampleRejectedError` carries that reason up to the pipeline and no further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from service.types import RejectionReason, SampleReport
+
+
+class CorefaceError(Exception):
+    """Root. `detail` is one sentence that says what to do; it never holds image bytes, vectors or keys."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class SampleRejectedError(Exception):
+    """A sample that cannot go on, with the reason. Never leaves the pipeline."""
+
+    def __init__(self, reason: RejectionReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class RequestError(CorefaceError):
+    code = "invalid_request"
+    status = 400
+    title = "Invalid request"
+
+
+class InvalidRequestError(RequestError):
+    pass
+
+
+class UnsupportedContentTypeError(RequestError):
+    code = "unsupported_content_type"
+    status = 415
+    title = "Unsupported content type"
+
+
+class RequestTooLargeError(RequestError):
+    code = "request_too_large"
+    status = 413
+    title = "Request too large"
+
+
+class TooManySamplesError(RequestError):
+    code = "too_many_samples"
+    status = 413
+    title = "Too many samples in one set"
+
+
+class NoSamplesError(RequestError):
+    code = "no_samples"
+    status = 422
+    title = "No samples in the request"
+
+
+class NoUsableSampleError(RequestError):
+    """Every sample was rejected; `reports` says why, one by one."""
+
+    code = "no_usable_sample"
+    status = 422
+    title = "No usable sample"
+
+    def __init__(self, detail: str, reports: Sequence[SampleReport]) -> None:
+        super().__init__(detail)
+        self.reports = tuple(reports)
+
+
+class InvalidVectorError(RequestError):
+    code = "invalid_vector"
+    status = 422
+    title = "Invalid vector"
+
+
+class InvalidSealedTemplateError(RequestError):
+    code = "invalid_sealed_template"
+    status = 422
+    title = "Invalid sealed template"
+
+
+class UnknownOperatingPointError(RequestError):
+    code = "unknown_operating_point"
+    status = 422
+    title = "Unknown operating point"
+
+
+class TemplateNotFoundError(RequestError):
+    code = "template_not_found"
+    status = 404
+    title = "Template not found"
+
+
+class TemplateErasedError(RequestError):
+    code = "template_erased"
+    status = 410
+    title = "Template erased"
+
+
+class FingerprintMismatchError(RequestError):
+    code = "fingerprint_mismatch"
+    status = 409
+    title = "Made by another pack"
+
+
+class ServiceError(CorefaceError):
+    """`retry_after_s`, where given, becomes the Retry-After header."""
+
+    retry_after_s: ClassVar[int | None] = None
+
+
+class OverloadedError(ServiceError):
+    code = "overloaded"
+    status = 429
+    title = "Too much work waiting"
+    retry_after_s = 1
+
+
+class NotReadyError(ServiceError):
+    code = "not_ready"
+    status = 503
+    title = "Not ready"
+    retry_after_s = 2
+
+
+class StoreUnavailableError(ServiceError):
+    code = "store_unavailable"
+    status = 503
+    title = "Template store unavailable"
+    retry_after_s = 2
+
+
+class DeadlineExceededError(ServiceError):
+    code = "deadline_exceeded"
+    status = 504
+    title = "Deadline exceeded"
+
+
+class InferenceFailedError(ServiceError):
+    code = "inference_failed"
+    status = 500
+    title = "Inference failed"
+
+
+class SetQuarantinedError(ServiceError):
+    code = "set_quarantined"
+    status = 422
+    title = "Set quarantined"
+
+
+class SetupError(CorefaceError):
+    code = "setup_failed"
+    title = "Cannot start"
+
+
+class PackError(SetupError):
+    code = "pack_invalid"
+
+
+class PackNotInstalledError(SetupError):
+    code = "pack_not_installed"
+
+
+class LicenseNotAcceptedError(SetupError):
+    code = "license_not_accepted"
+
+
+class DeviceUnavailableError(SetupError):
+    code = "device_unavailable"
+
+
+class EmbeddedStoreError(SetupError):
+    code = "embedded_store_failed"
+
+
+class InvalidSealingKeyError(SetupError):
+    code = "invalid_sealing_key"

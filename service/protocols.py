@@ -1,0 +1,128 @@
+"""The seams. Each protocol fits one screen; implementations are chosen in `app.py`, `worker.py` and the CLI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.types import (
+    Aggregation,
+    Detection,
+    EmbeddedSample,
+    Embedding,
+    EngineStatus,
+    FacePolicy,
+    SetRequest,
+    SetResult,
+    Template,
+)
+
+
+class InferenceSession(Protocol):
+    """A loaded network. Thread-safe."""
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that really runs, for example `CPUExecutionProvider`."""
+        ...
+
+    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+        """All outputs in the order of the file. Raises `InferenceFailedError`."""
+        ...
+
+
+class FaceDetector(Protocol):
+    """Finds faces with five landmarks."""
+
+    def detect(self, images_bgr: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
+        """Per image ((H, W, 3), BGR, any sizes), its faces by falling score. An image's answer does not
+        depend on its neighbours in the batch."""
+        ...
+
+
+class FaceEmbedder(Protocol):
+    """Turns aligned faces into embeddings."""
+
+    @property
+    def width(self) -> int:
+        """D."""
+        ...
+
+    def embed(self, faces_bgr: NDArray[np.uint8]) -> list[Embedding | None]:
+        """One embedding per aligned face ((B, 112, 112, 3), BGR); None where the output is not usable."""
+        ...
+
+
+class SetAggregator(Protocol):
+    """Turns the embeddings of one subject into one template."""
+
+    def aggregate(self, sets: Sequence[Sequence[Embedding]]) -> list[Aggregation]:
+        """One aggregation per set of at least one embedding. A set's answer does not depend on its
+        neighbours; ties go to the earlier sample. Raises `InferenceFailedError`."""
+        ...
+
+
+class TemplateEngine(Protocol):
+    """Sample set in, embeddings and template out; in this process or on workers elsewhere."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None:
+        """Finish what runs, refuse the rest, free everything."""
+        ...
+
+    async def create(self, request: SetRequest) -> SetResult:
+        """Raises `FingerprintMismatchError`, `DeadlineExceededError`, `OverloadedError`, `NotReadyError`,
+        `InferenceFailedError`."""
+        ...
+
+    async def status(self) -> EngineStatus: ...
+
+
+class TemplateStore(Protocol):
+    """Keeps templates, sealed, and caches embeddings. Every method raises `StoreUnavailableError`."""
+
+    async def find_by_set(self, set_key: str) -> Template | None:
+        """The live template that was made from this very set (see `pipeline.set_keys`), if any."""
+        ...
+
+    async def get(self, template_id: str) -> Template:
+        """Raises `TemplateNotFoundError` (unknown or expired), `TemplateErasedError`."""
+        ...
+
+    async def put(self, template: Template, set_key: str) -> Template:
+        """Keep it and point the set at it. Answers the template now kept for the set: an equal one that
+        was stored first wins."""
+        ...
+
+    async def erase(self, template_id: str) -> None:
+        """Erase it and what was derived from its samples. Raises `TemplateNotFoundError`,
+        `TemplateErasedError`."""
+        ...
+
+    async def get_embeddings(
+        self, digests: Sequence[str], fingerprint: str, face_policy: FacePolicy
+    ) -> dict[str, EmbeddedSample]:
+        """The cached ones of these samples, by digest."""
+        ...
+
+    async def put_embeddings(
+        self, samples: Sequence[EmbeddedSample], fingerprint: str, face_policy: FacePolicy
+    ) -> None: ...
+
+    async def ping(self) -> None:
+        """Raises `StoreUnavailableError` with the reason when templates could not be kept safely."""
+        ...
+
+
+class TemplateSealer(Protocol):
+    """Authenticated encryption of a template for transport and rest."""
+
+    def seal(self, template: Template) -> bytes: ...
+
+    def unseal(self, sealed: bytes) -> Template:
+        """Raises `InvalidSealedTemplateError`."""
+        ...

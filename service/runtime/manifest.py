@@ -1,0 +1,144 @@
+"""What a pack says of itself: `manifest.json` and `calibration.json`, read strictly.
+
+Preprocessing travels with the weights: everything that can change a template stands in `detector`, `embedder`
+and `aggregator`, and the fingerprint is a digest over just that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+PIPELINE_VERSION = 1
+"""Raised whenever decoding, detection, alignment or set order change what pixels or weights do to a template."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelFile(_Strict):
+    """One ONNX file of the pack."""
+
+    file: FileName
+    sha256: Sha256
+
+
+class InputRange(_Strict):
+    """How uint8 pixels become network input: `(pixel - mean) / std`, one value for all channels."""
+
+    color_order: Literal["bgr", "rgb"]
+    mean: float
+    std: float = Field(gt=0)
+
+
+class DetectorSpec(ModelFile):
+    algorithm: Literal["yunet", "scrfd"]
+    input_range: InputRange
+    canvas_sides: tuple[int, ...] = Field(
+        min_length=1,
+        description="Square input sizes, pixels, rising. An image takes the first that holds it, else the last.",
+    )
+    upscale: bool = Field(description="Whether a smaller image is enlarged to fill its canvas.")
+    score_threshold: float = Field(gt=0, lt=1)
+    nms_iou: float = Field(gt=0, lt=1)
+
+
+class EmbedderSpec(ModelFile):
+    input_range: InputRange
+    width: int = Field(gt=0)
+    landmark_template: Literal["arcface_112"]
+
+
+class AggregatorSpec(ModelFile):
+    method: Literal["facecoresetnet", "coreset_mean"]
+    trained: bool
+    core_size: int = Field(gt=0)
+
+
+class License(_Strict):
+    spdx: str
+    commercial_use: bool
+    acceptance_required: bool
+    notice: str
+
+
+class WheelSource(_Strict):
+    """A member of a PyPI wheel; the wheel's code is never run."""
+
+    kind: Literal["wheel"]
+    package: str
+    version: str
+    wheel_sha256: Sha256
+    member: str
+    sha256: Sha256
+    transform: Literal["dequantize", "none"]
+
+
+class ZooSource(_Strict):
+    """A file of a pack of the insightface model zoo."""
+
+    kind: Literal["insightface_zoo"]
+    pack: str
+    file: FileName
+
+
+class BundledSource(_Strict):
+    """A file that is kept beside the manifest in the product itself."""
+
+    kind: Literal["bundled"]
+
+
+Source = Annotated[WheelSource | ZooSource | BundledSource, Field(discriminator="kind")]
+
+
+class Manifest(_Strict):
+    schema_version: Literal[1]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    version: str
+    license: License
+    detector: DetectorSpec
+    embedder: EmbedderSpec
+    aggregator: AggregatorSpec
+    sources: dict[FileName, Source]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (first 32 hex digits) over everything that can change a template."""
+        relevant = self.model_dump(mode="json", include={"detector", "embedder", "aggregator"})
+        for spec in relevant.values():
+            del spec["file"]
+        payload = orjson.dumps([PIPELINE_VERSION, relevant], option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(payload).hexdigest()[:32]
+
+    @property
+    def model_files(self) -> tuple[ModelFile, ...]:
+        return (self.detector, self.embedder, self.aggregator)
+
+
+class OperatingPointSpec(_Strict):
+    name: Annotated[str, Field(pattern=r"^fmr_1e-[1-9]$")]
+    fmr: float = Field(gt=0, lt=1)
+    threshold: float = Field(ge=-1, le=1)
+    threshold_interval: tuple[float, float]
+    false_matches: int = Field(ge=0)
+    comparisons: int = Field(gt=0)
+    fnmr: float = Field(ge=0, le=1, description="False non-match rate on the same people at this threshold.")
+    mated_comparisons: int = Field(gt=0)
+
+
+class Calibration(_Strict):
+    """Operating points of one fingerprint, with where they came from."""
+
+    schema_version: Literal[1]
+    fingerprint: str
+    data: str
+    command: str
+    default_operating_point: str
+    operating_points: tuple[OperatingPointSpec, ...] = Field(min_length=1)

@@ -1,0 +1,112 @@
+"""An installed pack: a directory whose every file is verified before anything of it is used."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from service.errors import PackError, PackNotInstalledError, UnknownOperatingPointError
+from service.runtime.manifest import Calibration, Manifest, ModelFile
+from service.types import OperatingPoint
+
+MANIFEST_FILE = "manifest.json"
+CALIBRATION_FILE = "calibration.json"
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A verified pack."""
+
+    directory: Path
+    manifest: Manifest
+    calibration: Calibration | None
+    """None: the pack makes templates, but no decisions until it is calibrated."""
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self.manifest.fingerprint
+
+    @property
+    def operating_points(self) -> tuple[OperatingPoint, ...]:
+        """By falling FMR; empty without a calibration."""
+        if self.calibration is None:
+            return ()
+        points = [
+            OperatingPoint(
+                name=spec.name,
+                fmr=spec.fmr,
+                threshold=spec.threshold,
+                threshold_interval=spec.threshold_interval,
+                false_matches=spec.false_matches,
+                comparisons=spec.comparisons,
+            )
+            for spec in self.calibration.operating_points
+        ]
+        return tuple(sorted(points, key=lambda point: -point.fmr))
+
+    def operating_point(self, name: str | None) -> OperatingPoint:
+        """The named one, or the default for None. Raises `UnknownOperatingPointError`."""
+        if name is None and self.calibration is not None:
+            name = self.calibration.default_operating_point
+        for point in self.operating_points:
+            if point.name == name:
+                return point
+        known = (
+            ", ".join(point.name for point in self.operating_points) or "none: the pack has no calibration"
+        )
+        raise UnknownOperatingPointError(f"Operating point {name!r} is not one of this pack's: {known}.")
+
+    def model_path(self, model: ModelFile) -> Path:
+        return self.directory / model.file
+
+
+def load_pack(directory: Path) -> Pack:
+    """Read and verify the pack in `directory`: strict manifest, no links, sha256 of each model file.
+
+    Raises `PackNotInstalledError` where there is none, `PackError` where something is wrong with it.
+    """
+    if not (directory / MANIFEST_FILE).is_file():
+        raise PackNotInstalledError(
+            f"Pack {directory.name!r} is not installed; run `coreface packs install {directory.name}`."
+        )
+    manifest = _read(directory / MANIFEST_FILE, Manifest)
+    for model in manifest.model_files:
+        verify_file(directory / model.file, model.sha256)
+    calibration = None
+    if (directory / CALIBRATION_FILE).is_file():
+        calibration = _read(directory / CALIBRATION_FILE, Calibration)
+        if calibration.fingerprint != manifest.fingerprint:
+            raise PackError(
+                f"Pack {manifest.name!r}: {CALIBRATION_FILE} was measured on fingerprint "
+                f"{calibration.fingerprint}, the pack has {manifest.fingerprint}."
+            )
+    return Pack(directory, manifest, calibration)
+
+
+def verify_file(path: Path, sha256: str) -> None:
+    """Raises `PackError` unless `path` is a plain file with this digest."""
+    if path.is_symlink() or not path.is_file():
+        raise PackError(f"Pack file {path.name!r} is missing or is a link.")
+    with path.open("rb") as stream:
+        actual = hashlib.file_digest(stream, "sha256").hexdigest()
+    if actual != sha256:
+        raise PackError(
+            f"Pack file {path.name!r} has sha256 {actual}, expected {sha256}. Install the pack again."
+        )
+
+
+def _read(path: Path, model: type[_Model]) -> _Model:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise PackError(f"{path.name} cannot be read: {error}") from error

@@ -1,0 +1,100 @@
+"""The only reader of the environment. Every setting is `COREFACE_<NAME>`, nested ones `COREFACE_LIMITS__<NAME>`.
+
+The table in `docs/settings.md` is tested against this module.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Device(StrEnum):
+    CPU = "cpu"
+    CUDA = "cuda"
+    AUTO = "auto"
+
+
+class EngineKind(StrEnum):
+    REMOTE = "remote"
+    LOCAL = "local"
+
+
+class Limits(BaseModel):
+    """What one request may cost."""
+
+    max_sample_bytes: PositiveInt = Field(15 * 2**20, description="Bytes of one sample.")
+    max_request_bytes: PositiveInt = Field(128 * 2**20, description="Bytes of one request body.")
+    max_samples: PositiveInt = Field(64, description="Samples in one set.")
+    max_megapixels: PositiveFloat = Field(25.0, description="Million pixels of one sample, from its header.")
+    max_side_pixels: PositiveInt = Field(8192, description="Longer side of one sample, pixels.")
+    max_jpeg_scans: PositiveInt = Field(100, description="Scans of one progressive JPEG.")
+    max_scan_megapixels: PositiveFloat = Field(250.0, description="Scans times million pixels of one JPEG.")
+    min_eye_distance_pixels: PositiveFloat = Field(
+        8.0, description="Smallest distance between the eyes of a usable face, pixels."
+    )
+    request_timeout_s: PositiveFloat = Field(30.0, description="Time for one template, seconds.")
+    max_waiting_sets: PositiveInt = Field(
+        256, description="Sets in flight per API process, and waiting per worker, before 429."
+    )
+
+
+class Retention(BaseModel):
+    """How long things are kept."""
+
+    template_ttl_s: PositiveInt = Field(90 * 86400, description="Life of a template, seconds.")
+    embedding_ttl_s: PositiveInt = Field(7 * 86400, description="Life of a cached embedding, seconds.")
+    tombstone_ttl_s: PositiveInt = Field(
+        90 * 86400, description="How long an erased template answers 410 rather than 404, seconds."
+    )
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="COREFACE_", env_nested_delimiter="__", extra="ignore", frozen=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the API listens on.")
+    workers: PositiveInt = Field(1, description="Worker processes that `serve` starts.")
+    engine: EngineKind = Field(
+        EngineKind.REMOTE,
+        description="`remote`: workers over Redis Streams; `local`: the model runs inside the API process.",
+    )
+    pack: str = Field("opencv-sface", description="Name of the installed pack to serve.")
+    device: Device = Field(
+        Device.AUTO,
+        description="`cpu`; `cuda` (refuses to start when CUDA does not really run); `auto`: CUDA if it runs.",
+    )
+    threads: int = Field(0, ge=0, description="Threads of one inference session; 0: all cores.")
+    batch_size: PositiveInt = Field(32, description="Most faces in one forward pass of the embedder.")
+    max_batch_sets: PositiveInt = Field(16, description="Most sets that a worker processes together.")
+    state_dir: Path = Field(
+        Path("~/.local/state/coreface"),
+        description="Packs, embedded store and keys; made with mode 0700.",
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="Redis 7 or Valkey, `redis://`, `rediss://` or `unix://`; unset: embedded Valkey."
+    )
+    sealing_key: SecretStr | None = Field(
+        None,
+        description="32 bytes in base64, the same for every API and worker process; unset: a key file in the state directory.",
+    )
+    log_level: str = Field("info", description="`debug`, `info`, `warning` or `error`.")
+    limits: Limits = Field(default_factory=Limits, description="See below.")
+    retention: Retention = Field(default_factory=Retention, description="See below.")
+
+    @property
+    def state_path(self) -> Path:
+        """The state directory, `~` resolved."""
+        return self.state_dir.expanduser()
+
+    @property
+    def packs_path(self) -> Path:
+        """Where installed packs lie, one directory each."""
+        return self.state_path / "packs"

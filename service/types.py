@@ -1,0 +1,223 @@
+"""The values that travel between rooms: frozen, with shapes, ranges and units stated.
+
+Arrays inside these values are never written to after construction. Coordinates are pixels of the upright
+image (after the EXIF turn), x to the right and y down, origin at the centre of the top-left pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class FacePolicy(StrEnum):
+    """Which face of a sample is taken when several are found."""
+
+    LARGEST = "largest"
+    """The face with the largest box."""
+    ONLY = "only"
+    """A sample with several faces is rejected (`several_faces`)."""
+
+
+class RejectionReason(StrEnum):
+    """Why a sample is not part of its template. Stable codes of the API."""
+
+    EMPTY = "empty"
+    """No bytes."""
+    TOO_LARGE = "too_large"
+    """More bytes than `limits.max_sample_bytes`."""
+    UNSUPPORTED_TYPE = "unsupported_type"
+    """The content is no JPEG, PNG, WebP or BMP, whatever its name says."""
+    UNREADABLE = "unreadable"
+    """The header or the pixels cannot be decoded, or the file is truncated."""
+    TOO_MANY_PIXELS = "too_many_pixels"
+    """The header announces more pixels, a longer side or more scan work than the limits allow."""
+    NO_FACE = "no_face"
+    """The detector finds no face."""
+    SEVERAL_FACES = "several_faces"
+    """Several faces under the policy `only`."""
+    TOO_SMALL = "too_small"
+    """The face has too few pixels between the eyes."""
+    UNUSABLE_EMBEDDING = "unusable_embedding"
+    """The embedder's output is not finite or has no length."""
+    DUPLICATE = "duplicate"
+    """The same bytes as an earlier sample of the set; counted once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One submitted image, undecoded."""
+
+    digest: str
+    """SHA-256 of `data`, lower-case hex."""
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One face found in an image."""
+
+    box: tuple[float, float, float, float]
+    """x1, y1, x2, y2 in pixels of the upright image; may reach past its border."""
+    score: float
+    """Detector score, 0..1."""
+    landmarks: NDArray[np.float32]  # (5, 2)
+    """Image-left eye, image-right eye, nose tip, image-left and image-right mouth corner (x, y), pixels."""
+
+    @property
+    def area(self) -> float:
+        """Box area in square pixels."""
+        x1, y1, x2, y2 = self.box
+        return max(0.0, x2 - x1) * max(0.0, y2 - y1)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The embedder's answer for one aligned face."""
+
+    vector: NDArray[np.float32]  # (D,)
+    """Unit length."""
+    norm: float
+    """Length before normalisation (the feature norm), > 0 and finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedSample:
+    """A sample that became an embedding."""
+
+    digest: str
+    detection: Detection
+    embedding: Embedding
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedSample:
+    """A sample that did not."""
+
+    digest: str
+    reason: RejectionReason
+
+
+SampleOutcome = EmbeddedSample | RejectedSample
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """What the set aggregator makes of N embeddings, in the order it was given them."""
+
+    vector: NDArray[np.float32]  # (D,)
+    """The template: unit length."""
+    norm: float
+    """Template norm: length before normalisation."""
+    core_indices: tuple[int, ...]
+    """Indices of the core samples in the order they were picked; at most K."""
+    weights: tuple[float, ...]
+    """Share of each sample in the template: N numbers >= 0 that sum to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetRequest:
+    """One sample set on its way to a template engine."""
+
+    request_id: str
+    samples: tuple[Sample, ...]
+    """Samples to embed: distinct digests."""
+    known: tuple[EmbeddedSample, ...]
+    """Samples whose embeddings are at hand (from the cache); digests distinct from `samples`."""
+    face_policy: FacePolicy
+    fingerprint: str
+    """The pack that the asker expects; an engine with another one refuses (`fingerprint_mismatch`)."""
+    timeout_s: float
+    """Time left for the answer, counted from the hand-over; work past it is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetResult:
+    """What became of a sample set."""
+
+    request_id: str
+    outcomes: tuple[SampleOutcome, ...]
+    """One per distinct sample of the request (`samples` and `known`), sorted by digest."""
+    aggregation: Aggregation | None
+    """Over the embedded outcomes, in their order; None when no sample could be embedded."""
+    stage_seconds: dict[str, float]
+    """Wall time of the batch that this set was part of, by stage: queue, decode, detect, align, embed, aggregate."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleReport:
+    """One line of a template's report, in the order of upload."""
+
+    index: int
+    status: str
+    """`used` or `rejected`."""
+    reason: RejectionReason | None
+    box: tuple[float, float, float, float] | None
+    landmarks: tuple[tuple[float, float], ...] | None
+    detection_score: float | None
+    feature_norm: float | None
+    core_rank: int | None
+    """0 for the first core sample picked, 1 for the second, ...; None outside the core."""
+    weight: float
+    """Share in the template, 0..1; 0 when rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The descriptor of one sample set, as it is kept."""
+
+    template_id: str
+    fingerprint: str
+    """Fingerprint of the pack that made it. Templates of different fingerprints are never compared."""
+    vector: NDArray[np.float32]  # (D,)
+    """Unit length."""
+    norm: float
+    created_at: float
+    """Unix time, seconds."""
+    expires_at: float
+    """Unix time, seconds."""
+    sample_digests: tuple[str, ...]
+    """SHA-256 of every distinct submitted sample, sorted."""
+    reports: tuple[SampleReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A decision threshold, named by the false match rate it was measured at."""
+
+    name: str
+    """For example `fmr_1e-4`."""
+    fmr: float
+    threshold: float
+    """Comparison scores at or above it are matches."""
+    threshold_interval: tuple[float, float]
+    """95 % interval of the threshold, by bootstrap over identities."""
+    false_matches: int
+    """Non-mated comparisons observed at or above the threshold."""
+    comparisons: int
+    """Non-mated comparisons measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The outcome of one 1:1 comparison."""
+
+    score: float
+    """Cosine, -1..1; higher is more alike."""
+    operating_point: OperatingPoint
+    is_match: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """What a template engine says about itself."""
+
+    ready: bool
+    detail: str
+    """One sentence for an operator."""
+    workers: int
+    providers: tuple[str, ...]
+    """Execution providers that really run, over all workers."""
