@@ -1,0 +1,28 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_SHARED = Path(os.environ.get("COREFACE_SHARED_DIR", Path(__file__).parents[2] / "shared"))
+
+
+def _present(path: Path) -> Path:
+    if not path.is_dir():
+        pytest.skip(f"{path.name} is not here; set COREFACE_SHARED_DIR to the folder that holds it")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """LFW, CelebA, edge-case photographs and a clip; read in place."""
+    return _present(_SHARED / "data")
+
+
+@pytest.fixture(scope="session")
+def shared_models() -> Path:
+    """Real weights for the insightface packs; read in place."""
+    return _present(_SHARED / "models")
