@@ -55,9 +55,7 @@ class Retention(BaseModel):
 class Settings(BaseSettings):
     """Everything an operator can set."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="COREFACE_", env_nested_delimiter="__", extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="COREFACE_", env_nested_delimiter="__", extra="ignore", frozen=True)
 
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on.")

@@ -61,9 +61,7 @@ class Pack:
         for point in self.operating_points:
             if point.name == name:
                 return point
-        known = (
-            ", ".join(point.name for point in self.operating_points) or "none: the pack has no calibration"
-        )
+        known = ", ".join(point.name for point in self.operating_points) or "none: the pack has no calibration"
         raise UnknownOperatingPointError(f"Operating point {name!r} is not one of this pack's: {known}.")
 
     def model_path(self, model: ModelFile) -> Path:
@@ -100,9 +98,7 @@ def verify_file(path: Path, sha256: str) -> None:
     with path.open("rb") as stream:
         actual = hashlib.file_digest(stream, "sha256").hexdigest()
     if actual != sha256:
-        raise PackError(
-            f"Pack file {path.name!r} has sha256 {actual}, expected {sha256}. Install the pack again."
-        )
+        raise PackError(f"Pack file {path.name!r} has sha256 {actual}, expected {sha256}. Install the pack again.")
 
 
 def _read(path: Path, model: type[_Model]) -> _Model:
