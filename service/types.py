@@ -149,9 +149,12 @@ class SetResult:
 
 @dataclass(frozen=True, slots=True)
 class SampleReport:
-    """One line of a template's report, in the order of upload."""
+    """One line of a report."""
 
     index: int
+    """Place in the upload, from 0."""
+    digest: str
+    """SHA-256 of the sample."""
     status: str
     """`used` or `rejected`."""
     reason: RejectionReason | None
@@ -179,9 +182,13 @@ class Template:
     """Unix time, seconds."""
     expires_at: float
     """Unix time, seconds."""
-    sample_digests: tuple[str, ...]
-    """SHA-256 of every distinct submitted sample, sorted."""
     reports: tuple[SampleReport, ...]
+    """One line per sample of the upload that made it, in its order."""
+
+    @property
+    def sample_digests(self) -> tuple[str, ...]:
+        """SHA-256 of every distinct submitted sample, sorted."""
+        return tuple(sorted({report.digest for report in self.reports}))
 
 
 @dataclass(frozen=True, slots=True)
