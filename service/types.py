@@ -73,6 +73,11 @@ class Detection:
         x1, y1, x2, y2 = self.box
         return max(0.0, x2 - x1) * max(0.0, y2 - y1)
 
+    @property
+    def eye_distance(self) -> float:
+        """Distance between the two eye landmarks, pixels."""
+        return float(np.linalg.norm(self.landmarks[1] - self.landmarks[0]))
+
 
 @dataclass(frozen=True, slots=True)
 class Embedding:

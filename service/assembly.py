@@ -1,0 +1,83 @@
+"""Builds the working parts of a pack from its files: for the worker, the local engine and the command line."""
+
+from __future__ import annotations
+
+import os
+
+from service.pipeline.set_processing import SetProcessor
+from service.pipeline.template_creation import CreationPolicy
+from service.protocols import FaceDetector
+from service.runtime.manifest import InputRange
+from service.runtime.onnx import load_session
+from service.runtime.pack import Pack
+from service.settings import Limits, Settings
+from service.vision.aggregation import OnnxSetAggregator
+from service.vision.embedding import OnnxFaceEmbedder
+from service.vision.pixel_range import PixelRange
+from service.vision.scrfd import ScrfdDetector
+from service.vision.sniffing import ImageLimits
+from service.vision.yunet import YuNetDetector
+
+_DETECTORS = {"yunet": YuNetDetector, "scrfd": ScrfdDetector}
+
+
+def image_limits(limits: Limits) -> ImageLimits:
+    """What one encoded image may announce."""
+    return ImageLimits(
+        max_pixels=int(limits.max_megapixels * 1_000_000),
+        max_side=limits.max_side_pixels,
+        max_jpeg_scans=limits.max_jpeg_scans,
+        max_scan_megapixels=limits.max_scan_megapixels,
+    )
+
+
+def creation_policy(settings: Settings) -> CreationPolicy:
+    """What an upload may cost, and how long its template lives."""
+    return CreationPolicy(
+        max_samples=settings.limits.max_samples,
+        max_sample_bytes=settings.limits.max_sample_bytes,
+        image_limits=image_limits(settings.limits),
+        min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
+        timeout_s=settings.limits.request_timeout_s,
+        template_ttl_s=settings.retention.template_ttl_s,
+    )
+
+
+def build_set_processor(pack: Pack, settings: Settings) -> tuple[SetProcessor, str]:
+    """The pack's processor and the execution provider that really runs its embedder.
+
+    Raises `DeviceUnavailableError` and `PackError`.
+    """
+    spec = pack.manifest.detector
+    detector: FaceDetector = _DETECTORS[spec.algorithm](
+        load_session(pack.model_path(spec), device=settings.device, threads=settings.threads),
+        pixel_range=_pixel_range(spec.input_range),
+        canvas_sides=spec.canvas_sides,
+        upscale=spec.upscale,
+        score_threshold=spec.score_threshold,
+        nms_iou=spec.nms_iou,
+    )
+    embedder_spec = pack.manifest.embedder
+    embedder_session = load_session(pack.model_path(embedder_spec), device=settings.device, threads=settings.threads)
+    embedder = OnnxFaceEmbedder(
+        embedder_session,
+        width=embedder_spec.width,
+        pixel_range=_pixel_range(embedder_spec.input_range),
+        batch_size=settings.batch_size,
+    )
+    aggregator = OnnxSetAggregator(
+        load_session(pack.model_path(pack.manifest.aggregator), device=settings.device, threads=settings.threads)
+    )
+    processor = SetProcessor(
+        detector,
+        embedder,
+        aggregator,
+        image_limits(settings.limits),
+        min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
+        decode_threads=settings.threads or os.cpu_count() or 1,
+    )
+    return processor, embedder_session.provider
+
+
+def _pixel_range(spec: InputRange) -> PixelRange:
+    return PixelRange(color_order=spec.color_order, mean=spec.mean, std=spec.std)

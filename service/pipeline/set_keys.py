@@ -1,0 +1,25 @@
+"""Content-addressed names of samples and sample sets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from service.types import FacePolicy
+
+
+def digest_sample(data: bytes) -> str:
+    """SHA-256 of the submitted bytes, lower-case hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def set_key(digests: Iterable[str], fingerprint: str, face_policy: FacePolicy, min_eye_distance_pixels: float) -> str:
+    """Name of a sample set under one pack and one policy: SHA-256 hex.
+
+    Neither the order of the samples nor repeated bytes change it.
+    """
+    state = hashlib.sha256()
+    for part in (fingerprint, face_policy.value, repr(float(min_eye_distance_pixels)), *sorted(set(digests))):
+        state.update(part.encode())
+        state.update(b"\n")
+    return state.hexdigest()

@@ -1,0 +1,142 @@
+"""One 1:1 comparison: two sides become templates of one fingerprint, and a finite score decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import FingerprintMismatchError, InvalidVectorError
+from service.pipeline.template_creation import TemplateCreator
+from service.protocols import TemplateSealer, TemplateStore
+from service.types import Comparison, FacePolicy, OperatingPoint, SampleReport, Template
+from service.vision.comparison import compare_vectors, decide
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSide:
+    template_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSide:
+    values: tuple[float, ...]
+    """D numbers of any finite, non-zero length; compared by direction."""
+    fingerprint: str | None
+    """Checked when given."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSide:
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSide:
+    samples: tuple[bytes, ...]
+    face_policy: FacePolicy
+
+
+Side = StoredSide | VectorSide | SealedSide | SampleSide
+
+
+@dataclass(frozen=True, slots=True)
+class SideReport:
+    """What one side of the comparison was."""
+
+    template_norm: float | None
+    """None for a plain vector."""
+    samples: tuple[SampleReport, ...] | None
+    """For a sample set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    comparison: Comparison
+    fingerprint: str
+    reference: SideReport
+    probe: SideReport
+
+
+@dataclass(frozen=True, slots=True)
+class _Descriptor:
+    vector: NDArray[np.float32]  # (D,)
+    report: SideReport
+
+
+class Verifier:
+    """Compares two sides with one pack. Every failure is an error; none is ever a decision."""
+
+    def __init__(
+        self,
+        creator: TemplateCreator,
+        store: TemplateStore,
+        sealer: TemplateSealer,
+        *,
+        fingerprint: str,
+        width: int,
+        operating_point: Callable[[str | None], OperatingPoint],
+    ) -> None:
+        self._creator = creator
+        self._store = store
+        self._sealer = sealer
+        self._fingerprint = fingerprint
+        self._width = width
+        self._operating_point = operating_point
+
+    async def verify(self, reference: Side, probe: Side, operating_point: str | None) -> Verification:
+        """Raises `UnknownOperatingPointError`, `TemplateNotFoundError`, `TemplateErasedError`,
+        `FingerprintMismatchError`, `InvalidVectorError`, `InvalidSealedTemplateError`, and what
+        `TemplateCreator.create` raises."""
+        point = self._operating_point(operating_point)
+        try:
+            async with asyncio.TaskGroup() as group:
+                reference_task = group.create_task(self._resolve(reference))
+                probe_task = group.create_task(self._resolve(probe))
+        except* Exception as errors:
+            # Both sides may fail; the client can act on the first.
+            raise errors.exceptions[0] from None
+        score = compare_vectors(reference_task.result().vector, probe_task.result().vector)
+        return Verification(
+            comparison=decide(score, point),
+            fingerprint=self._fingerprint,
+            reference=reference_task.result().report,
+            probe=probe_task.result().report,
+        )
+
+    async def _resolve(self, side: Side) -> _Descriptor:
+        match side:
+            case StoredSide(template_id):
+                return self._from_template(await self._store.get(template_id))
+            case SealedSide(data):
+                return self._from_template(self._sealer.unseal(data))
+            case VectorSide(values, fingerprint):
+                return self._from_values(values, fingerprint)
+            case SampleSide(samples, face_policy):
+                created = await self._creator.create(samples, face_policy, keep=False)
+                return _Descriptor(created.template.vector, SideReport(created.template.norm, created.reports))
+
+    def _from_template(self, template: Template) -> _Descriptor:
+        self._check_fingerprint(template.fingerprint)
+        return _Descriptor(template.vector, SideReport(template.norm, None))
+
+    def _from_values(self, values: tuple[float, ...], fingerprint: str | None) -> _Descriptor:
+        if fingerprint is not None:
+            self._check_fingerprint(fingerprint)
+        if len(values) != self._width:
+            raise InvalidVectorError(f"The vector has {len(values)} numbers; this pack's templates have {self._width}.")
+        vector = np.asarray(values, np.float64)
+        length = float(np.linalg.norm(vector))
+        if not np.isfinite(length) or length < 1e-6:
+            raise InvalidVectorError("The vector must be finite and must not be zero.")
+        return _Descriptor((vector / length).astype(np.float32), SideReport(None, None))
+
+    def _check_fingerprint(self, fingerprint: str) -> None:
+        if fingerprint != self._fingerprint:
+            raise FingerprintMismatchError(
+                f"One side was made by pack {fingerprint}, the service runs {self._fingerprint}; "
+                "templates of different packs are never compared."
+            )
