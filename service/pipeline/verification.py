@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import FingerprintMismatchError, InvalidVectorError
+from service.errors import CorefaceError, FingerprintMismatchError, InvalidVectorError
 from service.pipeline.template_creation import TemplateCreator
 from service.protocols import TemplateSealer, TemplateStore
 from service.types import Comparison, FacePolicy, OperatingPoint, SampleReport, Template
@@ -96,7 +96,7 @@ class Verifier:
             async with asyncio.TaskGroup() as group:
                 reference_task = group.create_task(self._resolve(reference))
                 probe_task = group.create_task(self._resolve(probe))
-        except* Exception as errors:
+        except* CorefaceError as errors:
             # Both sides may fail; the client can act on the first.
             raise errors.exceptions[0] from None
         score = compare_vectors(reference_task.result().vector, probe_task.result().vector)

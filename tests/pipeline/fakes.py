@@ -1,0 +1,142 @@
+"""A store and an engine that keep everything in memory, for tests of the pipeline's own order and policy."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from service.errors import TemplateNotFoundError
+from service.types import (
+    Aggregation,
+    Detection,
+    EmbeddedSample,
+    Embedding,
+    EngineStatus,
+    FacePolicy,
+    RejectedSample,
+    RejectionReason,
+    SampleOutcome,
+    SetRequest,
+    SetResult,
+    Template,
+)
+
+WIDTH = 8
+FINGERPRINT = "f" * 32
+
+
+def png(width: int = 16, height: int = 16, content: bytes = b"") -> bytes:
+    """Bytes whose header reads as a PNG of this size; `content` makes them distinct."""
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\x00\x00\x00"
+    chunk = b"IHDR" + header
+    crc = zlib.crc32(chunk).to_bytes(4, "big")
+    return b"\x89PNG\r\n\x1a\n" + len(header).to_bytes(4, "big") + chunk + crc + content
+
+
+def embed(digest: str, norm: float = 10.0, eye_distance: float = 40.0) -> EmbeddedSample:
+    """An embedding that depends on the digest alone."""
+    seed = int.from_bytes(hashlib.sha256(digest.encode()).digest()[:8], "big")
+    vector = np.random.default_rng(seed).standard_normal(WIDTH)
+    landmarks = np.array([[10, 10], [10 + eye_distance, 10], [30, 30], [15, 45], [45, 45]], np.float32)
+    return EmbeddedSample(
+        digest,
+        Detection((0.0, 0.0, 60.0, 60.0), 0.9, landmarks),
+        Embedding((vector / np.linalg.norm(vector)).astype(np.float32), norm),
+    )
+
+
+class FakeEngine:
+    """Embeds by digest and takes the mean. Digests in `faceless` have no face."""
+
+    def __init__(self) -> None:
+        self.requests: list[SetRequest] = []
+        self.faceless: set[str] = set()
+        self.failure: Exception | None = None
+        self.gate: asyncio.Event | None = None
+        self.entered = asyncio.Event()
+        self.cancelled = 0
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def status(self) -> EngineStatus:
+        return EngineStatus(True, "fake", 1, ("FakeProvider",))
+
+    async def create(self, request: SetRequest) -> SetResult:
+        self.requests.append(request)
+        self.entered.set()
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.failure is not None:
+            raise self.failure
+        fresh: list[SampleOutcome] = [
+            RejectedSample(sample.digest, RejectionReason.NO_FACE)
+            if sample.digest in self.faceless
+            else embed(sample.digest)
+            for sample in request.samples
+        ]
+        outcomes = tuple(sorted((*fresh, *request.known), key=lambda outcome: outcome.digest))
+        embedded = [outcome for outcome in outcomes if isinstance(outcome, EmbeddedSample)]
+        aggregation = None
+        if embedded:
+            total = np.sum([sample.embedding.vector for sample in embedded], axis=0)
+            length = float(np.linalg.norm(total))
+            aggregation = Aggregation(
+                (total / length).astype(np.float32),
+                length,
+                tuple(range(min(3, len(embedded)))),
+                (1.0 / len(embedded),) * len(embedded),
+            )
+        return SetResult(request.request_id, outcomes, aggregation, {"embed": 0.01})
+
+
+class MemoryStore:
+    """TemplateStore without expiry."""
+
+    def __init__(self) -> None:
+        self.templates: dict[str, Template] = {}
+        self.sets: dict[str, str] = {}
+        self.embeddings: dict[tuple[str, str, FacePolicy], EmbeddedSample] = {}
+
+    async def find_by_set(self, set_key: str) -> Template | None:
+        return self.templates.get(self.sets.get(set_key, ""))
+
+    async def get(self, template_id: str) -> Template:
+        if template_id not in self.templates:
+            raise TemplateNotFoundError("No such template.")
+        return self.templates[template_id]
+
+    async def put(self, template: Template, set_key: str) -> Template:
+        kept = await self.find_by_set(set_key)
+        if kept is not None:
+            return kept
+        self.templates[template.template_id] = template
+        self.sets[set_key] = template.template_id
+        return template
+
+    async def erase(self, template_id: str) -> None:
+        await self.get(template_id)
+        del self.templates[template_id]
+
+    async def get_embeddings(
+        self, digests: Sequence[str], fingerprint: str, face_policy: FacePolicy
+    ) -> dict[str, EmbeddedSample]:
+        keys = [(digest, fingerprint, face_policy) for digest in digests]
+        return {key[0]: self.embeddings[key] for key in keys if key in self.embeddings}
+
+    async def put_embeddings(
+        self, samples: Sequence[EmbeddedSample], fingerprint: str, face_policy: FacePolicy
+    ) -> None:
+        for sample in samples:
+            self.embeddings[sample.digest, fingerprint, face_policy] = sample
+
+    async def ping(self) -> None: ...

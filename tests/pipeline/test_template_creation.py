@@ -1,0 +1,197 @@
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.errors import (
+    DeadlineExceededError,
+    InferenceFailedError,
+    NoSamplesError,
+    NoUsableSampleError,
+    TooManySamplesError,
+)
+from service.pipeline.set_keys import digest_sample
+from service.pipeline.template_creation import CreationPolicy, TemplateCreator
+from service.types import FacePolicy, RejectionReason
+from service.vision.sniffing import ImageLimits
+from tests.pipeline.fakes import FINGERPRINT, FakeEngine, MemoryStore, embed, png
+
+POLICY = CreationPolicy(
+    max_samples=8,
+    max_sample_bytes=1000,
+    image_limits=ImageLimits(max_pixels=10_000, max_side=1000, max_jpeg_scans=100, max_scan_megapixels=250.0),
+    min_eye_distance_pixels=8.0,
+    timeout_s=5.0,
+    template_ttl_s=60,
+)
+A, B, C = (png(content=letter) for letter in (b"a", b"b", b"c"))
+
+
+class Rig:
+    def __init__(self, policy: CreationPolicy = POLICY) -> None:
+        self.engine = FakeEngine()
+        self.store = MemoryStore()
+        self.creator = TemplateCreator(self.engine, self.store, FINGERPRINT, policy, clock=lambda: 1000.0)
+
+    async def reasons(self, samples: Sequence[bytes]) -> list[RejectionReason | None]:
+        created = await self.creator.create(samples, FacePolicy.LARGEST)
+        return [report.reason for report in created.reports]
+
+
+async def test_a_set_becomes_a_kept_template() -> None:
+    rig = Rig()
+    created = await rig.creator.create([A, B], FacePolicy.LARGEST)
+    assert not created.cached
+    assert created.template.fingerprint == FINGERPRINT
+    assert (created.template.created_at, created.template.expires_at) == (1000.0, 1060.0)
+    assert await rig.store.get(created.template.template_id) == created.template
+    assert [report.status for report in created.reports] == ["used", "used"]
+    assert sum(report.weight for report in created.reports) == pytest.approx(1.0)
+    assert {report.core_rank for report in created.reports} == {0, 1}
+
+
+async def test_a_repeated_set_comes_from_the_cache_in_any_order() -> None:
+    rig = Rig()
+    first = await rig.creator.create([A, B, C], FacePolicy.LARGEST)
+    again = await rig.creator.create([C, A, B, A], FacePolicy.LARGEST)
+    assert again.cached
+    assert again.template is first.template
+    assert len(rig.engine.requests) == 1
+    by_digest = {report.digest: report.weight for report in first.reports}
+    assert [report.digest for report in again.reports] == [digest_sample(data) for data in (C, A, B, A)]
+    assert [report.weight for report in again.reports[:3]] == [by_digest[digest_sample(data)] for data in (C, A, B)]
+    assert again.reports[3].reason is RejectionReason.DUPLICATE
+
+
+@settings(max_examples=20)
+@given(st.permutations([A, B, C, png(content=b"d")]))
+async def test_the_order_of_upload_changes_no_bit(samples: list[bytes]) -> None:
+    rig, other = Rig(), Rig()
+    left = await rig.creator.create(samples, FacePolicy.LARGEST)
+    right = await other.creator.create(sorted(samples), FacePolicy.LARGEST)
+    assert left.template.vector.tobytes() == right.template.vector.tobytes()
+    assert [sample.digest for sample in rig.engine.requests[0].samples] == sorted(map(digest_sample, samples))
+
+
+async def test_each_bad_sample_has_its_reason_and_the_rest_go_on() -> None:
+    rig = Rig()
+    rig.engine.faceless = {digest_sample(C)}
+    samples = [A, b"", png(content=b"x" * 2000), b"no image at all", A[:10], png(200, 200), C, A]
+    assert await rig.reasons(samples) == [
+        None,
+        RejectionReason.EMPTY,
+        RejectionReason.TOO_LARGE,
+        RejectionReason.UNSUPPORTED_TYPE,
+        RejectionReason.UNREADABLE,
+        RejectionReason.TOO_MANY_PIXELS,
+        RejectionReason.NO_FACE,
+        RejectionReason.DUPLICATE,
+    ]
+    travelled = {sample.digest for sample in rig.engine.requests[0].samples}
+    assert travelled == {digest_sample(A), digest_sample(C)}
+
+
+async def test_with_no_usable_sample_nothing_is_kept() -> None:
+    rig = Rig()
+    rig.engine.faceless = {digest_sample(A)}
+    with pytest.raises(NoUsableSampleError) as caught:
+        await rig.creator.create([A, b""], FacePolicy.LARGEST)
+    assert [report.reason for report in caught.value.reports] == [RejectionReason.NO_FACE, RejectionReason.EMPTY]
+    assert not rig.store.templates
+    assert not rig.store.embeddings
+    with pytest.raises(NoUsableSampleError):
+        await rig.creator.create([b""], FacePolicy.LARGEST)
+    assert len(rig.engine.requests) == 1
+
+
+async def test_sets_without_or_with_too_many_samples_are_refused() -> None:
+    rig = Rig()
+    with pytest.raises(NoSamplesError):
+        await rig.creator.create([], FacePolicy.LARGEST)
+    with pytest.raises(TooManySamplesError):
+        await rig.creator.create([A] * 9, FacePolicy.LARGEST)
+    assert not rig.engine.requests
+
+
+async def test_cached_embeddings_do_not_travel_again() -> None:
+    rig = Rig()
+    await rig.creator.create([A], FacePolicy.LARGEST)
+    await rig.creator.create([A, B], FacePolicy.LARGEST)
+    request = rig.engine.requests[1]
+    assert [sample.digest for sample in request.samples] == [digest_sample(B)]
+    assert [sample.digest for sample in request.known] == [digest_sample(A)]
+    await rig.creator.create([A], FacePolicy.ONLY)
+    assert not rig.engine.requests[2].known
+
+
+async def test_a_cached_face_below_the_present_limit_is_looked_at_again() -> None:
+    rig = Rig()
+    rig.store.embeddings[digest_sample(A), FINGERPRINT, FacePolicy.LARGEST] = embed(digest_sample(A), eye_distance=5.0)
+    await rig.creator.create([A], FacePolicy.LARGEST)
+    assert [sample.digest for sample in rig.engine.requests[0].samples] == [digest_sample(A)]
+
+
+async def test_a_probe_set_is_not_kept() -> None:
+    rig = Rig()
+    await rig.creator.create([A], FacePolicy.LARGEST, keep=False)
+    assert not rig.store.templates
+    assert len(rig.store.embeddings) == 1
+
+
+async def test_concurrent_equal_sets_are_computed_once() -> None:
+    rig = Rig()
+    rig.engine.gate = asyncio.Event()
+    callers = [asyncio.create_task(rig.creator.create([A, B], FacePolicy.LARGEST)) for _ in range(100)]
+    await rig.engine.entered.wait()
+    await asyncio.sleep(0.05)
+    rig.engine.gate.set()
+    created = await asyncio.gather(*callers)
+    assert len({each.template.template_id for each in created}) == 1
+    assert len(rig.store.templates) == 1
+    assert len(rig.engine.requests) == 1
+
+
+async def test_a_failing_engine_leaves_nothing_behind() -> None:
+    rig = Rig()
+    rig.engine.failure = InferenceFailedError("no")
+    with pytest.raises(InferenceFailedError):
+        await rig.creator.create([A], FacePolicy.LARGEST)
+    assert not rig.store.templates
+    rig.engine.failure = None
+    assert not (await rig.creator.create([A], FacePolicy.LARGEST)).cached
+
+
+async def test_time_that_ran_out_is_an_error_before_the_engine_is_asked() -> None:
+    rig = Rig(
+        CreationPolicy(
+            max_samples=8,
+            max_sample_bytes=1000,
+            image_limits=POLICY.image_limits,
+            min_eye_distance_pixels=8.0,
+            timeout_s=1e-9,
+            template_ttl_s=60,
+        )
+    )
+    with pytest.raises(DeadlineExceededError):
+        await rig.creator.create([A], FacePolicy.LARGEST)
+    assert not rig.engine.requests
+
+
+async def test_a_client_that_leaves_takes_its_work_along() -> None:
+    rig = Rig()
+    rig.engine.gate = asyncio.Event()
+    caller = asyncio.create_task(rig.creator.create([A], FacePolicy.LARGEST))
+    await rig.engine.entered.wait()
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    await asyncio.sleep(0.01)
+    assert rig.engine.cancelled == 1
+    assert not rig.store.templates
+
+
+async def test_the_template_is_of_unit_length() -> None:
+    created = await Rig().creator.create([A, B, C], FacePolicy.LARGEST)
+    assert np.linalg.norm(created.template.vector) == pytest.approx(1.0, abs=1e-6)

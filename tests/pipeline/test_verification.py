@@ -1,0 +1,122 @@
+import math
+
+import numpy as np
+import pytest
+
+from service.errors import (
+    CorefaceError,
+    FingerprintMismatchError,
+    InvalidSealedTemplateError,
+    InvalidVectorError,
+    TemplateNotFoundError,
+    UnknownOperatingPointError,
+)
+from service.pipeline.template_creation import TemplateCreator
+from service.pipeline.verification import SampleSide, SealedSide, StoredSide, VectorSide, Verifier
+from service.types import FacePolicy, OperatingPoint, Template
+from tests.pipeline.fakes import FINGERPRINT, WIDTH, FakeEngine, MemoryStore, png
+from tests.pipeline.test_template_creation import POLICY
+
+POINT = OperatingPoint("fmr_1e-4", 1e-4, 0.5, (0.4, 0.6), 100, 1_000_000)
+UNIT = tuple(float(value) for value in np.eye(WIDTH)[0])
+
+
+def operating_point(name: str | None) -> OperatingPoint:
+    if name not in (None, POINT.name):
+        raise UnknownOperatingPointError("unknown")
+    return POINT
+
+
+class Sealer:
+    """Knows one sealed template."""
+
+    def __init__(self, template: Template) -> None:
+        self._template = template
+
+    def seal(self, template: Template) -> bytes:
+        raise NotImplementedError
+
+    def unseal(self, sealed: bytes) -> Template:
+        if sealed != b"sealed":
+            raise InvalidSealedTemplateError("tampered")
+        return self._template
+
+
+def template(template_id: str, vector: tuple[float, ...], fingerprint: str = FINGERPRINT) -> Template:
+    return Template(template_id, fingerprint, np.array(vector, np.float32), 10.0, 0.0, 1e12, ())
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def verifier(store: MemoryStore) -> Verifier:
+    store.templates["kept"] = template("kept", UNIT)
+    store.templates["foreign"] = template("foreign", UNIT, "0" * 32)
+    creator = TemplateCreator(FakeEngine(), store, FINGERPRINT, POLICY)
+    return Verifier(
+        creator,
+        store,
+        Sealer(template("sealed", UNIT)),
+        fingerprint=FINGERPRINT,
+        width=WIDTH,
+        operating_point=operating_point,
+    )
+
+
+SIDES = [StoredSide("kept"), VectorSide(UNIT, None), VectorSide(UNIT, FINGERPRINT), SealedSide(b"sealed")]
+
+
+@pytest.mark.parametrize("reference", SIDES)
+@pytest.mark.parametrize("probe", SIDES)
+async def test_any_mix_of_sides_is_compared(verifier: Verifier, reference: StoredSide, probe: StoredSide) -> None:
+    verification = await verifier.verify(reference, probe, None)
+    assert verification.comparison.is_match
+    assert verification.comparison.score == pytest.approx(1.0)
+    assert verification.fingerprint == FINGERPRINT
+
+
+async def test_a_sample_set_is_compared_and_reported(verifier: Verifier, store: MemoryStore) -> None:
+    side = SampleSide((png(content=b"a"), b"junk"), FacePolicy.LARGEST)
+    verification = await verifier.verify(side, side, "fmr_1e-4")
+    assert verification.comparison.is_match
+    assert verification.reference.samples is not None
+    assert [report.status for report in verification.reference.samples] == ["used", "rejected"]
+    assert set(store.templates) == {"kept", "foreign"}
+
+
+async def test_length_is_no_part_of_a_vector(verifier: Verifier) -> None:
+    longer = VectorSide(tuple(1e6 * value for value in UNIT), None)
+    assert (await verifier.verify(longer, StoredSide("kept"), None)).comparison.score == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("side", "error"),
+    [
+        (StoredSide("nobody"), TemplateNotFoundError),
+        (StoredSide("foreign"), FingerprintMismatchError),
+        (VectorSide(UNIT, "0" * 32), FingerprintMismatchError),
+        (VectorSide(UNIT[1:], None), InvalidVectorError),
+        (VectorSide((0.0,) * WIDTH, None), InvalidVectorError),
+        (VectorSide((math.nan,) * WIDTH, None), InvalidVectorError),
+        (VectorSide((math.inf, *UNIT[1:]), None), InvalidVectorError),
+        (VectorSide((1e308,) * WIDTH, None), InvalidVectorError),
+        (SealedSide(b"tampered"), InvalidSealedTemplateError),
+    ],
+)
+async def test_what_cannot_be_compared_is_an_error(
+    verifier: Verifier, side: StoredSide, error: type[CorefaceError]
+) -> None:
+    with pytest.raises(error):
+        await verifier.verify(side, StoredSide("kept"), None)
+    with pytest.raises(error):
+        await verifier.verify(StoredSide("kept"), side, None)
+    with pytest.raises(error):
+        await verifier.verify(side, side, None)
+
+
+async def test_an_unknown_operating_point_is_refused_before_any_work(verifier: Verifier) -> None:
+    with pytest.raises(UnknownOperatingPointError):
+        await verifier.verify(StoredSide("nobody"), StoredSide("nobody"), "fmr_1e-9")
