@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     )
     sealing_key: SecretStr | None = Field(
         None,
-        description="32 bytes in base64, the same for every API and worker process; unset: a key file in the state directory.",
+        description="32 bytes in base64, the same for every process; unset: a key file in the state directory.",
     )
     log_level: str = Field("info", description="`debug`, `info`, `warning` or `error`.")
     limits: Limits = Field(default_factory=Limits, description="See below.")
