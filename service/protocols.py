@@ -29,6 +29,11 @@ class InferenceSession(Protocol):
         """The execution provider that really runs, for example `CPUExecutionProvider`."""
         ...
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """In the order of the file."""
+        ...
+
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
         """All outputs in the order of the file. Raises `InferenceFailedError`."""
         ...

@@ -1,0 +1,49 @@
+"""The packs that the product knows how to build: one directory each, with the manifest to be met."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from service.errors import PackError
+from service.runtime.manifest import Manifest
+from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE
+
+MODEL_CARD_FILE = "MODEL_CARD.md"
+AGGREGATOR_FILE = "aggregator.onnx"
+INSIGHTFACE_DEFINITION = "insightface"
+"""Holds what all insightface packs share; their manifests are written when they are installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackDefinition:
+    """A bundled recipe: the manifest pins every file that a build must come to."""
+
+    directory: Path
+    manifest: Manifest
+
+    @property
+    def companions(self) -> tuple[str, ...]:
+        """Files copied beside the networks as they are: calibration and model card, where there are any."""
+        return tuple(name for name in (CALIBRATION_FILE, MODEL_CARD_FILE) if (self.directory / name).is_file())
+
+
+def definitions_path() -> Path:
+    """Inside an installed wheel, or `models/packs` of a checkout."""
+    packaged = Path(__file__).parent / "definitions"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "models" / "packs"
+
+
+def load_definitions(directory: Path) -> dict[str, PackDefinition]:
+    """Every definition with a manifest below `directory`, by name. Raises `PackError` for a broken one."""
+    found = [_load(path.parent) for path in sorted(directory.glob(f"*/{MANIFEST_FILE}"))]
+    return {definition.manifest.name: definition for definition in found}
+
+
+def _load(directory: Path) -> PackDefinition:
+    try:
+        return PackDefinition(directory, Manifest.model_validate_json((directory / MANIFEST_FILE).read_bytes()))
+    except ValidationError as error:
+        raise PackError(f"The definition of pack {directory.name!r} is broken: {error}") from error

@@ -1,0 +1,132 @@
+"""ONNX Runtime behind the `InferenceSession` seam. The only importer of onnxruntime."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+from service.errors import DeviceUnavailableError, InferenceFailedError, PackError
+from service.runtime.external_data import names_external_data
+from service.settings import Device
+
+CPU_PROVIDER = "CPUExecutionProvider"
+CUDA_PROVIDER = "CUDAExecutionProvider"
+
+_NATIVE_ERRORS: tuple[type[Exception], ...] = (
+    native.EPFail,
+    native.EngineError,
+    native.Fail,
+    native.InvalidArgument,
+    native.InvalidGraph,
+    native.InvalidProtobuf,
+    native.NoModel,
+    native.NotImplemented,
+    native.RuntimeException,
+)
+_ERRORS_ONLY = 3
+
+_logger = logging.getLogger(__name__)
+
+
+class OnnxSession:
+    """A loaded network. Thread-safe, as ONNX Runtime's `Run` is."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, name: str) -> None:
+        self._session = session
+        self._name = name
+        self._input_names = tuple(node.name for node in session.get_inputs())
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that was really given the graph, for example `CPUExecutionProvider`."""
+        return str(self._session.get_providers()[0])
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """In the order of the file."""
+        return self._input_names
+
+    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+        """All outputs in the order of the file. Raises `InferenceFailedError`, memory that ran out included."""
+        try:
+            outputs = self._session.run(None, dict(inputs))
+        except (*_NATIVE_ERRORS, ValueError, MemoryError) as error:
+            raise InferenceFailedError(f"{self._name} failed on {self.provider}: {_first_line(error)}") from error
+        return [np.asarray(output) for output in outputs]
+
+
+def load_session(path: Path, *, device: Device, threads: int) -> OnnxSession:
+    """Load one ONNX file whose digest was checked before.
+
+    `threads`: threads of one forward pass, 0 for all cores that this process may use. With `cuda` the CUDA
+    provider must really run; `auto` falls back to the CPU and logs why.
+    Raises `PackError` for a file that is no self-contained ONNX network, `DeviceUnavailableError`.
+    """
+    model = _read_self_contained(path)
+    if device is Device.CUDA or (device is Device.AUTO and CUDA_PROVIDER in onnxruntime.get_available_providers()):
+        session, reason = _open_on_cuda(model, path.name, threads)
+        if session is not None:
+            return OnnxSession(session, path.name)
+        if device is Device.CUDA:
+            raise DeviceUnavailableError(
+                f"The device is set to cuda, but {CUDA_PROVIDER} does not run: {reason} "
+                "Install coreface[gpu] and a CUDA driver, or set COREFACE_DEVICE=cpu."
+            )
+        _logger.warning("device auto: %s runs on the CPU, because CUDA does not run: %s", path.name, reason)
+    return OnnxSession(_open(model, path.name, threads, [CPU_PROVIDER]), path.name)
+
+
+def available_providers() -> tuple[str, ...]:
+    """The execution providers this build of ONNX Runtime could try, best first. A provider in this list may
+    still fail to start; `OnnxSession.provider` says what really runs."""
+    return tuple(onnxruntime.get_available_providers())
+
+
+def _read_self_contained(path: Path) -> bytes:
+    try:
+        model = path.read_bytes()
+        external = names_external_data(model)
+    except (OSError, ValueError) as error:
+        raise PackError(f"{path.name} cannot be read as an ONNX file: {error}") from error
+    if external:
+        raise PackError(f"{path.name} keeps weights in other files (external data); such files are refused.")
+    return model
+
+
+def _open_on_cuda(model: bytes, name: str, threads: int) -> tuple[onnxruntime.InferenceSession | None, str]:
+    """The session, or None and the reason. ONNX Runtime itself falls back to the CPU without an error."""
+    if CUDA_PROVIDER not in onnxruntime.get_available_providers():
+        return None, "this build of ONNX Runtime has no CUDA."
+    onnxruntime.preload_dlls()
+    # TF32 would round the inputs of every convolution to 10 bits, and templates must agree across devices.
+    options = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+    try:
+        session = _open(model, name, threads, [(CUDA_PROVIDER, options), CPU_PROVIDER])
+    except PackError as error:
+        return None, error.detail
+    if CUDA_PROVIDER not in session.get_providers():
+        return None, "the CUDA libraries or the driver could not be loaded."
+    return session, ""
+
+
+def _open(model: bytes, name: str, threads: int, providers: list[Any]) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    try:
+        return onnxruntime.InferenceSession(model, sess_options=options, providers=providers)
+    except (*_NATIVE_ERRORS, ValueError) as error:
+        raise PackError(f"ONNX Runtime refuses {name}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
