@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from service.settings import Settings
+
 _SHARED = Path(os.environ.get("COREFACE_SHARED_DIR", Path(__file__).parents[2] / "shared"))
 
 
@@ -26,3 +28,12 @@ def shared_data() -> Path:
 def shared_models() -> Path:
     """Real weights for the insightface packs; read in place."""
     return _present(_SHARED / "models")
+
+
+@pytest.fixture(scope="session")
+def default_pack_path() -> Path:
+    """The installed default pack; `make test` installs it first."""
+    path = Settings().packs_path / "opencv-sface"
+    if not path.is_dir():
+        pytest.fail("the default pack is not installed; run `coreface packs install opencv-sface`")
+    return path
