@@ -1,0 +1,215 @@
+"""Order and policy of the stages, on real decoding and alignment with fake networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.errors import InferenceFailedError
+from service.pipeline import set_processing
+from service.pipeline.set_keys import digest_sample
+from service.pipeline.set_processing import SetProcessor
+from service.types import (
+    Aggregation,
+    Detection,
+    EmbeddedSample,
+    Embedding,
+    FacePolicy,
+    RejectedSample,
+    RejectionReason,
+    Sample,
+    SetRequest,
+    SetResult,
+)
+from service.vision.sniffing import ImageLimits
+from tests.pipeline.fakes import embed
+
+LIMITS = ImageLimits(max_pixels=1_000_000, max_side=4000, max_jpeg_scans=100, max_scan_megapixels=250.0)
+LANDMARKS = np.array([[38.3, 51.7], [73.5, 51.5], [56.0, 71.7], [41.5, 92.4], [70.7, 92.2]], np.float32)
+DARK = 20
+"""Pictures darker than this hold no face, for the fake detector."""
+
+
+def picture(brightness: int, side: int = 112) -> bytes:
+    done, encoded = cv2.imencode(".png", np.full((side, side, 3), brightness, np.uint8))
+    assert done
+    return encoded.tobytes()
+
+
+class Detector:
+    """One face per picture; none in dark ones, two in white ones."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def detect(self, images_bgr: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
+        self.batches.append(len(images_bgr))
+        return [self._faces(int(image[0, 0, 0])) for image in images_bgr]
+
+    def _faces(self, brightness: int) -> list[Detection]:
+        large = Detection((0.0, 0.0, 100.0, 100.0), 0.9, LANDMARKS)
+        small = Detection((0.0, 0.0, 20.0, 20.0), 0.95, LANDMARKS / 2)
+        if brightness < DARK:
+            return []
+        return [small, large] if brightness == 255 else [large]
+
+
+class Embedder:
+    """The mean brightness decides the direction; 200 gives nothing usable, 201 raises."""
+
+    width = 2
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def embed(self, faces_bgr: NDArray[np.uint8]) -> list[Embedding | None]:
+        self.batches.append(len(faces_bgr))
+        levels = [int(face[56, 56, 0]) for face in faces_bgr]
+        if 201 in levels:
+            raise InferenceFailedError("broken")
+        return [None if level == 200 else self._embedding(level) for level in levels]
+
+    def _embedding(self, level: int) -> Embedding:
+        angle = level / 255.0
+        return Embedding(np.array([np.cos(angle), np.sin(angle)], np.float32), 5.0 + angle)
+
+
+class Aggregator:
+    """The first embedding of each set."""
+
+    def aggregate(self, sets: Sequence[Sequence[Embedding]]) -> list[Aggregation]:
+        return [
+            Aggregation(embeddings[0].vector, embeddings[0].norm, (0,), (1.0, *[0.0 for _ in embeddings[1:]]))
+            for embeddings in sets
+        ]
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.detector = Detector()
+        self.embedder = Embedder()
+        self.processor = SetProcessor(
+            self.detector, self.embedder, Aggregator(), LIMITS, min_eye_distance_pixels=8.0, decode_threads=2
+        )
+
+    def process(self, *requests: SetRequest) -> list[SetResult]:
+        results = []
+        for result in self.processor.process(requests):
+            assert isinstance(result, SetResult)
+            results.append(result)
+        return results
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    rig = Rig()
+    yield rig
+    rig.processor.close()
+
+
+def request(
+    *samples: bytes, known: Sequence[EmbeddedSample] = (), policy: FacePolicy = FacePolicy.LARGEST
+) -> SetRequest:
+    return SetRequest(
+        request_id=digest_sample(b"".join(samples))[:8],
+        samples=tuple(Sample(digest_sample(data), data) for data in samples),
+        known=tuple(known),
+        face_policy=policy,
+        fingerprint="pack",
+        timeout_s=10.0,
+    )
+
+
+def reasons(result: SetResult) -> dict[str, RejectionReason | None]:
+    return {
+        outcome.digest: outcome.reason if isinstance(outcome, RejectedSample) else None for outcome in result.outcomes
+    }
+
+
+def test_a_set_is_embedded_and_aggregated_in_the_order_of_its_digests(rig: Rig) -> None:
+    samples = [picture(level) for level in (50, 100, 150)]
+    (result,) = rig.process(request(*samples))
+    assert [outcome.digest for outcome in result.outcomes] == sorted(digest_sample(data) for data in samples)
+    first = result.outcomes[0]
+    assert isinstance(first, EmbeddedSample)
+    assert result.aggregation is not None
+    assert np.array_equal(result.aggregation.vector, first.embedding.vector)
+    assert set(result.stage_seconds) == {"decode", "detect", "align", "embed", "aggregate"}
+
+
+def test_all_sets_of_a_batch_share_one_forward_pass(rig: Rig) -> None:
+    left, right = rig.process(request(picture(50), picture(60)), request(picture(70)))
+    assert rig.detector.batches == [3]
+    assert rig.embedder.batches == [3]
+    assert len(left.outcomes) == 2
+    assert len(right.outcomes) == 1
+
+
+def test_the_same_sample_in_two_sets_is_kept_apart(rig: Rig) -> None:
+    shared = picture(50)
+    left, right = rig.process(request(shared, picture(5)), request(shared, policy=FacePolicy.ONLY))
+    assert reasons(left) == {digest_sample(shared): None, digest_sample(picture(5)): RejectionReason.NO_FACE}
+    assert reasons(right) == {digest_sample(shared): None}
+
+
+def test_bad_samples_are_rejected_alone(rig: Rig) -> None:
+    good, dark, unusable, large = picture(50), picture(5), picture(200), picture(90, side=1001)
+    broken = picture(60)[:-30]
+    (result,) = rig.process(request(good, dark, unusable, large, broken, b"text"))
+    assert reasons(result) == {
+        digest_sample(good): None,
+        digest_sample(dark): RejectionReason.NO_FACE,
+        digest_sample(unusable): RejectionReason.UNUSABLE_EMBEDDING,
+        digest_sample(large): RejectionReason.TOO_MANY_PIXELS,
+        digest_sample(broken): RejectionReason.UNREADABLE,
+        digest_sample(b"text"): RejectionReason.UNSUPPORTED_TYPE,
+    }
+    assert result.aggregation is not None
+    assert len(result.aggregation.weights) == 1
+
+
+def test_a_set_without_a_usable_sample_has_no_aggregation(rig: Rig) -> None:
+    (result,) = rig.process(request(picture(5)))
+    assert result.aggregation is None
+    assert rig.embedder.batches == []
+
+
+def test_the_policy_chooses_the_face(rig: Rig) -> None:
+    white = picture(255)
+    largest, only = rig.process(request(white), request(white, policy=FacePolicy.ONLY))
+    outcome = largest.outcomes[0]
+    assert isinstance(outcome, EmbeddedSample)
+    assert outcome.detection.box == (0.0, 0.0, 100.0, 100.0)
+    assert reasons(only) == {digest_sample(white): RejectionReason.SEVERAL_FACES}
+
+
+def test_known_embeddings_join_without_being_computed(rig: Rig) -> None:
+    known = embed("0" * 64)
+    (result,) = rig.process(request(picture(50), known=[known]))
+    assert result.outcomes[0] is known
+    assert rig.embedder.batches == [1]
+
+
+def test_a_set_that_breaks_the_batch_fails_alone(rig: Rig) -> None:
+    left, broken, right = rig.processor.process([request(picture(50)), request(picture(201)), request(picture(70))])
+    assert isinstance(left, SetResult)
+    assert isinstance(broken, InferenceFailedError)
+    assert isinstance(right, SetResult)
+
+
+def test_decoded_pixels_are_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(set_processing, "CHUNK_PIXELS", 2 * 112 * 112)
+    rig.process(request(*(picture(level) for level in range(50, 55))))
+    assert rig.detector.batches == [2, 2, 1]
+    assert rig.embedder.batches == [5]
+
+
+def test_warm_up_refuses_an_embedder_that_answers_nothing(rig: Rig) -> None:
+    rig.processor.warm_up()
+    rig.embedder._embedding = lambda level: None  # type: ignore[method-assign,assignment,return-value]
+    with pytest.raises(InferenceFailedError):
+        rig.processor.warm_up()
