@@ -20,9 +20,9 @@ def dequantise(model_bytes: bytes) -> bytes:
     """The same network with float32 weights, dynamic batch and, if it is fully convolutional, dynamic height
     and width.
 
-    Weights, and inputs that nothing reads, leave the list of graph inputs. Reshapes to a fixed batch of 1 keep the batch of their input instead.
-    Same input, same output bytes: the result's digest can be pinned. Raises `ValueError` for bytes that are no
-    ONNX network or that quantise something other than constants.
+    Weights, and inputs that nothing reads, leave the list of graph inputs. Reshapes to a fixed batch of 1 keep
+    the batch of their input instead. Same input, same output bytes: the result's digest can be pinned.
+    Raises `ValueError` for bytes that are no ONNX network or that quantise something other than constants.
     """
     try:
         model = onnx.load_model_from_string(model_bytes)

@@ -22,10 +22,7 @@ def obtain_wheel(source: WheelSource, from_directory: Path | None, work_path: Pa
 
     Raises `PackError`, which says how to install without a network.
     """
-    if from_directory is None:
-        wheel = _download(source, work_path)
-    else:
-        wheel = _find_wheel(source, from_directory)
+    wheel = _download(source, work_path) if from_directory is None else _find_wheel(source, from_directory)
     try:
         verify_file(wheel, source.wheel_sha256)
     except PackError as error:

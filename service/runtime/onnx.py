@@ -20,7 +20,7 @@ from service.settings import Device
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
 
-_NATIVE_ERRORS: tuple[type[Exception], ...] = (
+_RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     native.EPFail,
     native.EngineError,
     native.Fail,
@@ -30,6 +30,8 @@ _NATIVE_ERRORS: tuple[type[Exception], ...] = (
     native.NoModel,
     native.NotImplemented,
     native.RuntimeException,
+    ValueError,
+    MemoryError,
 )
 _ERRORS_ONLY = 3
 
@@ -58,7 +60,7 @@ class OnnxSession:
         """All outputs in the order of the file. Raises `InferenceFailedError`, memory that ran out included."""
         try:
             outputs = self._session.run(None, dict(inputs))
-        except (*_NATIVE_ERRORS, ValueError, MemoryError) as error:
+        except _RUNTIME_ERRORS as error:
             raise InferenceFailedError(f"{self._name} failed on {self.provider}: {_first_line(error)}") from error
         return [np.asarray(output) for output in outputs]
 
@@ -124,7 +126,7 @@ def _open(model: bytes, name: str, threads: int, providers: list[Any]) -> onnxru
     options.log_severity_level = _ERRORS_ONLY
     try:
         return onnxruntime.InferenceSession(model, sess_options=options, providers=providers)
-    except (*_NATIVE_ERRORS, ValueError) as error:
+    except _RUNTIME_ERRORS as error:
         raise PackError(f"ONNX Runtime refuses {name}: {_first_line(error)}") from error
 
 
