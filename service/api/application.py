@@ -1,0 +1,50 @@
+"""The HTTP application around working parts that somebody else opens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+
+from service import __version__
+from service.api import health, packs, templates, verification
+from service.api.dependencies import ServiceParts
+from service.api.openapi import install_openapi
+from service.api.problems import UnexpectedErrorMiddleware, install_problem_handlers
+from service.observability.metrics import Metrics
+from service.observability.request_context import RequestIdMiddleware
+from service.observability.request_observation import RequestObservationMiddleware
+
+PartsOpener = Callable[[Metrics], AbstractAsyncContextManager[ServiceParts]]
+"""Opens everything at start-up and closes it at shut-down."""
+
+
+def build_application(open_parts: PartsOpener) -> FastAPI:
+    """Routes, problem documents, request ids, log and metrics; the parts live as long as the application runs."""
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_parts(metrics) as parts:
+            app.state.parts = parts
+            yield
+
+    app = FastAPI(
+        title="coreface",
+        summary="Face templates from sample sets, and 1:1 verification",
+        description="Errors are RFC 9457 problem documents with a stable `code`.",
+        version=__version__,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for module in (templates, verification, packs, health):
+        app.include_router(module.router)
+    install_problem_handlers(app)
+    install_openapi(app)
+    # The last one added is the outermost.
+    app.add_middleware(UnexpectedErrorMiddleware)
+    app.add_middleware(RequestObservationMiddleware, metrics=metrics)
+    app.add_middleware(RequestIdMiddleware)
+    return app

@@ -1,0 +1,36 @@
+"""The working parts that routes reach for. `app.py` opens them; nothing here knows their implementations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from service.observability.metrics import Metrics
+from service.pipeline.template_creation import TemplateCreator
+from service.pipeline.verification import Verifier
+from service.protocols import TemplateEngine, TemplateSealer, TemplateStore
+from service.runtime.pack import Pack
+from service.settings import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceParts:
+    """What one API process works with, from start-up to shut-down."""
+
+    pack: Pack
+    engine: TemplateEngine
+    store: TemplateStore
+    sealer: TemplateSealer
+    creator: TemplateCreator
+    verifier: Verifier
+    limits: Limits
+    metrics: Metrics
+
+
+def _parts(request: Request) -> ServiceParts:
+    return cast(ServiceParts, request.app.state.parts)
+
+
+Parts = Annotated[ServiceParts, Depends(_parts)]

@@ -1,0 +1,136 @@
+"""/v1/templates: create, look at, erase."""
+
+from __future__ import annotations
+
+import re
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.dependencies import Parts, ServiceParts
+from service.api.disconnection import run_while_connected
+from service.api.problem_documentation import problems
+from service.api.schemas import Include, StoredTemplateAnswer, TemplateAnswer, encode_base64, instant, sample_entry
+from service.api.uploads import TemplateUpload, read_template_upload
+from service.errors import (
+    DeadlineExceededError,
+    FingerprintMismatchError,
+    InferenceFailedError,
+    InvalidRequestError,
+    NoSamplesError,
+    NotReadyError,
+    NoUsableSampleError,
+    OverloadedError,
+    RequestTooLargeError,
+    SetQuarantinedError,
+    StoreUnavailableError,
+    TemplateErasedError,
+    TemplateNotFoundError,
+    TooManySamplesError,
+    UnsupportedContentTypeError,
+)
+from service.pipeline.template_creation import CreatedTemplate
+
+UPLOAD_ERRORS = (
+    InvalidRequestError,
+    RequestTooLargeError,
+    TooManySamplesError,
+    UnsupportedContentTypeError,
+    NoSamplesError,
+    NoUsableSampleError,
+    SetQuarantinedError,
+    OverloadedError,
+    InferenceFailedError,
+    NotReadyError,
+    StoreUnavailableError,
+    DeadlineExceededError,
+)
+"""What a route that takes a sample set may answer."""
+_TEMPLATE_ID = re.compile(r"[A-Za-z0-9_-]{22}")
+
+router = APIRouter(prefix="/v1/templates", tags=["templates"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=TemplateAnswer,
+    response_model_exclude_unset=True,
+    responses={
+        200: {"model": TemplateAnswer, "description": "Kept already"},
+        **problems(*UPLOAD_ERRORS, FingerprintMismatchError),
+    },
+    summary="Create a template from a sample set",
+)
+async def create_template(request: Request, response: Response, parts: Parts) -> TemplateAnswer:
+    """Images of one subject in, one template out, with what became of each image.
+
+    201 for a new template, 200 when this very set was sent before and its template is still kept.
+    """
+    upload = await read_template_upload(request, parts.limits)
+    created = await run_while_connected(request, parts.creator.create(upload.samples, upload.face_policy))
+    _count(parts, created)
+    response.status_code = 200 if created.cached else 201
+    response.headers["Location"] = f"/v1/templates/{created.template.template_id}"
+    return _template_answer(parts, upload, created)
+
+
+@router.get(
+    "/{template_id}",
+    responses=problems(TemplateNotFoundError, TemplateErasedError, StoreUnavailableError),
+    summary="Look at a template",
+)
+async def get_template(template_id: str, parts: Parts) -> StoredTemplateAnswer:
+    """What is known of a kept template. The vector itself is answered at creation only."""
+    template = await parts.store.get(known_template_id(template_id))
+    return StoredTemplateAnswer(
+        template_id=template.template_id,
+        fingerprint=template.fingerprint,
+        created_at=instant(template.created_at),
+        expires_at=instant(template.expires_at),
+        template_norm=template.norm,
+        samples=[sample_entry(report) for report in template.reports],
+    )
+
+
+@router.delete(
+    "/{template_id}",
+    status_code=204,
+    response_class=Response,
+    responses=problems(TemplateNotFoundError, TemplateErasedError, StoreUnavailableError),
+    summary="Erase a template",
+)
+async def erase_template(template_id: str, parts: Parts) -> None:
+    """The template and what was derived from its samples are erased; its id answers 410 from now on."""
+    await parts.store.erase(known_template_id(template_id))
+
+
+def known_template_id(template_id: str) -> str:
+    """The id, if it has the form of one. Raises `TemplateNotFoundError`."""
+    if _TEMPLATE_ID.fullmatch(template_id) is None:
+        raise TemplateNotFoundError("There is no template with this id; it may have expired.")
+    return template_id
+
+
+def _count(parts: ServiceParts, created: CreatedTemplate) -> None:
+    parts.metrics.template_answered(cached=created.cached)
+    parts.metrics.stages_timed(created.stage_seconds)
+    if not created.cached:
+        parts.metrics.samples_reported(created.reports)
+
+
+def _template_answer(parts: ServiceParts, upload: TemplateUpload, created: CreatedTemplate) -> TemplateAnswer:
+    template = created.template
+    answer = TemplateAnswer(
+        template_id=template.template_id,
+        cached=created.cached,
+        fingerprint=template.fingerprint,
+        created_at=instant(template.created_at),
+        expires_at=instant(template.expires_at),
+        template_norm=template.norm,
+        samples=[sample_entry(report) for report in created.reports],
+    )
+    if Include.VECTOR in upload.include:
+        answer.vector = template.vector.tolist()
+    if Include.SEALED_TEMPLATE in upload.include:
+        answer.sealed_template = encode_base64(parts.sealer.seal(template))
+    return answer

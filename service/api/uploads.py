@@ -1,0 +1,111 @@
+"""From a request's body to what the pipeline takes, whatever the content type."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from python_multipart.multipart import parse_options_header
+
+from service.api.json_body import JsonBody, JsonBodyReader
+from service.api.multipart_body import MultipartBody, MultipartBodyReader
+from service.api.problems import MAX_REPORTED_FIELDS, FieldProblem, InvalidFieldsError, json_pointer
+from service.api.request_body import read_body, refuse_by_headers
+from service.api.schemas import DecodingContext, Include, TemplateBody, VerifyBody
+from service.errors import InvalidRequestError, UnsupportedContentTypeError
+from service.settings import Limits
+from service.types import FacePolicy
+
+MULTIPART = b"multipart/form-data"
+JSON = b"application/json"
+_FORM_FIELDS = frozenset({"face_policy", "include"})
+
+_Body = TypeVar("_Body", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateUpload:
+    samples: tuple[bytes, ...]
+    face_policy: FacePolicy
+    include: frozenset[Include]
+
+
+async def read_template_upload(request: Request, limits: Limits) -> TemplateUpload:
+    """A sample set as multipart or JSON. Raises what `read_body`, the readers and the schema raise."""
+    refuse_by_headers(request, limits)
+    content_type, options = parse_options_header(request.headers.get("content-type"))
+    if content_type == MULTIPART:
+        return _from_form(await _read_multipart(request, options, limits))
+    if content_type == JSON:
+        body = validate_body(TemplateBody, await _read_json(request, limits, limits.max_samples), limits)
+        return TemplateUpload(tuple(body.samples), body.face_policy, frozenset(body.include))
+    raise UnsupportedContentTypeError(
+        "Send multipart/form-data with the images in the field `samples`, or application/json with base64."
+    )
+
+
+async def read_verify_body(request: Request, limits: Limits) -> VerifyBody:
+    """Two sides as JSON. Raises what `read_body`, the reader and the schema raise."""
+    refuse_by_headers(request, limits)
+    if parse_options_header(request.headers.get("content-type"))[0] != JSON:
+        raise UnsupportedContentTypeError("Send application/json.")
+    return validate_body(VerifyBody, await _read_json(request, limits, 2 * limits.max_samples), limits)
+
+
+def validate_body(model: type[_Body], body: JsonBody, limits: Limits) -> _Body:
+    """Raises `InvalidFieldsError` with a pointer to each wrong field."""
+    context = DecodingContext(body.lifted, limits.max_sample_bytes)
+    try:
+        return model.model_validate(body.document, context=context)
+    except ValidationError as error:
+        entries = error.errors(include_url=False, include_context=False, include_input=False)
+        fields = [FieldProblem(json_pointer(entry["loc"]), entry["msg"]) for entry in entries[:MAX_REPORTED_FIELDS]]
+        raise InvalidFieldsError("The JSON body does not have the documented form; see `errors`.", fields) from error
+
+
+async def _read_json(request: Request, limits: Limits, max_values: int) -> JsonBody:
+    reader = JsonBodyReader(max_value_bytes=limits.max_sample_bytes, max_values=max_values)
+    await read_body(request, reader, limits)
+    return await asyncio.to_thread(reader.finish)
+
+
+async def _read_multipart(request: Request, options: Mapping[bytes, bytes], limits: Limits) -> MultipartBody:
+    boundary = options.get(b"boundary")
+    if not boundary:
+        raise InvalidRequestError("The multipart content type has no boundary.")
+    reader = MultipartBodyReader(
+        boundary,
+        allowed_fields=_FORM_FIELDS,
+        max_sample_bytes=limits.max_sample_bytes,
+        max_samples=limits.max_samples,
+    )
+    await read_body(request, reader, limits)
+    return await asyncio.to_thread(reader.finish)
+
+
+def _from_form(body: MultipartBody) -> TemplateUpload:
+    return TemplateUpload(body.samples, _form_policy(body), _form_include(body))
+
+
+def _form_policy(body: MultipartBody) -> FacePolicy:
+    values = body.fields.get("face_policy", (FacePolicy.LARGEST.value,))
+    if len(values) != 1 or values[0] not in set(FacePolicy):
+        known = ", ".join(f"`{policy}`" for policy in FacePolicy)
+        raise _invalid_field("face_policy", f"Send one of {known}, once.")
+    return FacePolicy(values[0])
+
+
+def _form_include(body: MultipartBody) -> frozenset[Include]:
+    names = [name.strip() for value in body.fields.get("include", ()) for name in value.split(",") if name.strip()]
+    if not set(names) <= set(Include):
+        known = ", ".join(f"`{include}`" for include in Include)
+        raise _invalid_field("include", f"Send a list, with commas, of {known}.")
+    return frozenset(Include(name) for name in names)
+
+
+def _invalid_field(name: str, detail: str) -> InvalidFieldsError:
+    return InvalidFieldsError(f"The field `{name}` is not valid: {detail}", [FieldProblem(name, detail)])

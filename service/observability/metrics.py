@@ -1,0 +1,82 @@
+"""What the API process counts. The table in `docs/metrics.md` is tested against this module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from service.types import SampleReport
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """One registry per application. Labels hold routes, codes and stages: never an id of a request or a template."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter(
+            "coreface_requests", "HTTP requests answered.", ("method", "route", "status"), registry=self.registry
+        )
+        self._request_seconds = Histogram(
+            "coreface_request_seconds",
+            "Time from the first byte of a request to the last of its answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._in_flight = Gauge(
+            "coreface_requests_in_flight", "HTTP requests not yet answered.", registry=self.registry
+        )
+        self._failures = Counter(
+            "coreface_failures", "Problem documents answered, by code.", ("code",), registry=self.registry
+        )
+        self._samples = Counter(
+            "coreface_samples",
+            "Samples of fresh sets: `used`, or why they were rejected.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self._templates = Counter(
+            "coreface_templates", "Templates answered, by where they came from.", ("origin",), registry=self.registry
+        )
+        self._comparisons = Counter(
+            "coreface_comparisons", "Decisions answered.", ("operating_point", "decision"), registry=self.registry
+        )
+        self._stage_seconds = Histogram(
+            "coreface_stage_seconds",
+            "Wall time of a fresh set (of its batch, for the engine's stages) by stage.",
+            ("stage",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+
+    def request_started(self) -> None:
+        self._in_flight.inc()
+
+    def request_ended(self, method: str, route: str, status: int, seconds: float, problem_code: str | None) -> None:
+        self._in_flight.dec()
+        self._requests.labels(method, route, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+        if problem_code is not None:
+            self._failures.labels(problem_code).inc()
+
+    def samples_reported(self, reports: Iterable[SampleReport]) -> None:
+        for report in reports:
+            self._samples.labels(report.status if report.reason is None else report.reason.value).inc()
+
+    def template_answered(self, *, cached: bool) -> None:
+        self._templates.labels("cache" if cached else "engine").inc()
+
+    def comparison_answered(self, operating_point: str, decision: str) -> None:
+        self._comparisons.labels(operating_point, decision).inc()
+
+    def stages_timed(self, stage_seconds: Mapping[str, float]) -> None:
+        for stage, seconds in stage_seconds.items():
+            self._stage_seconds.labels(stage).observe(seconds)
+
+    def render(self) -> bytes:
+        """Prometheus text format."""
+        return generate_latest(self.registry)

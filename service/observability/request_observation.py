@@ -1,0 +1,52 @@
+"""One log line and one set of counts per request."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.observability.metrics import Metrics
+
+UNMATCHED_ROUTE = "unmatched"
+CLIENT_GONE_STATUS = 499
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_QUIET_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics"})
+
+
+class RequestObservationMiddleware:
+    """Pure ASGI. Logs and counts the route's pattern, never the path: a path holds template ids."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._log = structlog.stdlib.get_logger("coreface.request")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = CLIENT_GONE_STATUS
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        self._metrics.request_started()
+        try:
+            await self._app(scope, receive, send_and_note)
+        finally:
+            self._note(scope, status, time.perf_counter() - started)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        matched = scope.get("route")
+        route = UNMATCHED_ROUTE if matched is None else matched.path
+        code: str | None = scope.get("state", {}).get("problem_code")
+        self._metrics.request_ended(method, route, status, seconds, code)
+        write = self._log.debug if route in _QUIET_ROUTES and status < 400 else self._log.info
+        write("request", method=method, route=route, status=status, code=code, seconds=round(seconds, 4))
