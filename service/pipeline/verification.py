@@ -129,10 +129,12 @@ class Verifier:
         if len(values) != self._width:
             raise InvalidVectorError(f"The vector has {len(values)} numbers; this pack's templates have {self._width}.")
         vector = np.asarray(values, np.float64)
-        length = float(np.linalg.norm(vector))
-        if not np.isfinite(length) or length < 1e-6:
+        peak = float(np.abs(vector).max())
+        if not np.isfinite(peak) or peak < 1e-6:
             raise InvalidVectorError("The vector must be finite and must not be zero.")
-        return _Descriptor((vector / length).astype(np.float32), SideReport(None, None))
+        vector /= peak  # so that the squares of the next line cannot overflow
+        vector /= np.linalg.norm(vector)
+        return _Descriptor(vector.astype(np.float32), SideReport(None, None))
 
     def _check_fingerprint(self, fingerprint: str) -> None:
         if fingerprint != self._fingerprint:

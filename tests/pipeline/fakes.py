@@ -30,11 +30,15 @@ FINGERPRINT = "f" * 32
 
 
 def png(width: int = 16, height: int = 16, content: bytes = b"") -> bytes:
-    """Bytes whose header reads as a PNG of this size; `content` makes them distinct."""
-    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\x00\x00\x00"
-    chunk = b"IHDR" + header
-    crc = zlib.crc32(chunk).to_bytes(4, "big")
-    return b"\x89PNG\r\n\x1a\n" + len(header).to_bytes(4, "big") + chunk + crc + content
+    """A complete grey PNG of this size; `content` lies in a text chunk and makes it distinct."""
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x00\x00\x00\x00"
+    pixels = zlib.compress((b"\x00" + bytes(width)) * height)
+    chunks = ((b"IHDR", header), (b"tEXt", b"Comment\x00" + content), (b"IDAT", pixels), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
 
 
 def embed(digest: str, norm: float = 10.0, eye_distance: float = 40.0) -> EmbeddedSample:
