@@ -1,0 +1,206 @@
+"""A new user's walk: real pictures in, templates out, decisions that are right."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.end_to_end.running_service import RunningService
+
+pytestmark = pytest.mark.xdist_group("end_to_end")
+
+Answer = dict[str, Any]
+
+
+def pictures(shared_data: Path, person: str, first: int, last: int) -> list[Path]:
+    return [shared_data / "lfw" / person / f"{person}_{index:04d}.jpg" for index in range(first, last + 1)]
+
+
+def upload(client: httpx.Client, paths: Sequence[Path], **fields: str) -> httpx.Response:
+    files = [("samples", (path.name, path.read_bytes(), "application/octet-stream")) for path in paths]
+    return client.post("/v1/templates", files=files, data=fields)
+
+
+def enrol(client: httpx.Client, paths: Sequence[Path], **fields: str) -> Answer:
+    response = upload(client, paths, **fields)
+    assert response.status_code in (200, 201), response.text
+    answer: Answer = response.json()
+    return answer
+
+
+def verify(client: httpx.Client, reference: Answer, probe: Answer, **extra: str) -> Answer:
+    response = client.post("/v1/verify", json={"reference": reference, "probe": probe, **extra})
+    assert response.status_code == 200, response.text
+    answer: Answer = response.json()
+    return answer
+
+
+def encoded(paths: Sequence[Path]) -> Answer:
+    return {"samples": [base64.b64encode(path.read_bytes()).decode() for path in paths]}
+
+
+def test_enrol_then_verify_the_same_person_and_another(client: httpx.Client, shared_data: Path) -> None:
+    bush = enrol(client, pictures(shared_data, "George_W_Bush", 1, 5))
+    same = enrol(client, pictures(shared_data, "George_W_Bush", 6, 10))
+    other = enrol(client, pictures(shared_data, "Colin_Powell", 1, 5))
+    match = verify(client, {"template_id": bush["template_id"]}, {"template_id": same["template_id"]})
+    non_match = verify(client, {"template_id": bush["template_id"]}, {"template_id": other["template_id"]})
+    assert match["decision"] == "match"
+    assert match["score"] >= match["threshold"]
+    assert non_match["decision"] == "non_match"
+    assert non_match["score"] < non_match["threshold"]
+    assert match["pad"] == non_match["pad"] == "not_performed"
+    assert match["operating_point"] == "fmr_1e-4"
+
+
+def test_the_report_explains_the_template(client: httpx.Client, shared_data: Path) -> None:
+    answer = enrol(client, [*pictures(shared_data, "Tony_Blair", 1, 6), shared_data / "photos/no_face_landscape.jpg"])
+    used, dropped = answer["samples"][:6], answer["samples"][6]
+    assert [sample["index"] for sample in answer["samples"]] == list(range(7))
+    assert all(sample["status"] == "used" and sample["reason"] is None for sample in used)
+    assert sum(sample["weight"] for sample in used) == pytest.approx(1.0, abs=1e-3)
+    assert sorted(sample["core_rank"] for sample in used if sample["core_rank"] is not None) == [0, 1, 2]
+    assert all(len(sample["landmarks"]) == 5 and len(sample["box"]) == 4 for sample in used)
+    assert (dropped["status"], dropped["reason"], dropped["weight"]) == ("rejected", "no_face", 0.0)
+
+
+def test_a_repeated_set_is_cached_whatever_its_order(client: httpx.Client, shared_data: Path) -> None:
+    paths = pictures(shared_data, "Serena_Williams", 1, 5)
+    first = enrol(client, paths)
+    again = enrol(client, paths[::-1])
+    assert (first["cached"], again["cached"]) == (False, True)
+    assert again["template_id"] == first["template_id"]
+    assert again["samples"][0]["weight"] == first["samples"][4]["weight"]
+
+
+def test_every_mix_of_sides_gives_one_answer(client: httpx.Client, shared_data: Path) -> None:
+    paths = pictures(shared_data, "Vladimir_Putin", 1, 4)
+    created = enrol(client, paths, include="vector,sealed_template")
+    sides = [
+        {"template_id": created["template_id"]},
+        {"vector": created["vector"]},
+        {"vector": created["vector"], "fingerprint": created["fingerprint"]},
+        {"sealed_template": created["sealed_template"]},
+        encoded(paths),
+    ]
+    probe = encoded(pictures(shared_data, "Vladimir_Putin", 5, 8))
+    answers = [verify(client, side, probe, operating_point="fmr_1e-3") for side in sides]
+    assert {answer["decision"] for answer in answers} == {"match"}
+    assert np.ptp([answer["score"] for answer in answers]) <= 1e-6
+
+
+def test_erased_is_gone_and_can_be_made_anew(client: httpx.Client, shared_data: Path) -> None:
+    paths = pictures(shared_data, "Jacques_Chirac", 1, 2)
+    first = enrol(client, paths)
+    url = f"/v1/templates/{first['template_id']}"
+    assert client.get(url).status_code == 200
+    assert client.delete(url).status_code == 204
+    assert client.get(url).json()["code"] == "template_erased"
+    gone = client.post(
+        "/v1/verify",
+        json={"reference": {"template_id": first["template_id"]}, "probe": {"template_id": first["template_id"]}},
+    )
+    assert (gone.status_code, gone.json()["code"]) == (410, "template_erased")
+    again = enrol(client, paths)
+    assert not again["cached"]
+    assert again["template_id"] != first["template_id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("blurred.jpg", None),
+        ("crowd.jpg", None),
+        ("exif_orientation_6.jpeg", None),
+        ("group_friends.jpg", None),
+        ("group_six.jpg", None),
+        ("group_twenty_nine.png", None),
+        ("mask.jpg", None),
+        ("no_face_landscape.jpg", "no_face"),
+        ("no_face_small.png", "no_face"),
+        ("pixel_rotated_r0.jpg", None),
+        ("pose_left_face.jpeg", None),
+        ("pose_lower_face.jpeg", None),
+        ("pose_right_wryneck.png", None),
+        ("pose_rise_face.jpeg", None),
+        ("raw_not_an_image.nv21", "unsupported_type"),
+        ("rgba_png_named.jpg", None),
+    ],
+)
+def test_edge_case_photographs(client: httpx.Client, shared_data: Path, name: str, reason: str | None) -> None:
+    response = upload(client, [shared_data / "photos" / name])
+    body = response.json()
+    assert body["samples"][0]["reason"] == reason
+    if reason is None:
+        assert response.status_code in (200, 201)
+        assert body["samples"][0]["weight"] == pytest.approx(1.0, abs=1e-4)
+    else:
+        assert (response.status_code, body["code"]) == (422, "no_usable_sample")
+
+
+@pytest.mark.parametrize("name", ["crowd.jpg", "group_friends.jpg", "group_six.jpg", "group_twenty_nine.png"])
+def test_group_pictures_are_refused_where_only_one_face_may_be(
+    client: httpx.Client, shared_data: Path, name: str
+) -> None:
+    response = upload(client, [shared_data / "photos" / name], face_policy="only")
+    assert response.status_code == 422
+    assert response.json()["samples"][0]["reason"] == "several_faces"
+
+
+def test_portraits_match_their_person_in_no_other_portrait(client: httpx.Client, shared_data: Path) -> None:
+    portraits = sorted((shared_data / "video/references").glob("*.png"))
+    ids = [enrol(client, [path])["template_id"] for path in portraits]
+    for row, reference in enumerate(ids):
+        for column, probe in enumerate(ids):
+            decision = verify(client, {"template_id": reference}, {"template_id": probe})["decision"]
+            assert decision == ("match" if row == column else "non_match"), (portraits[row], portraits[column])
+
+
+def test_bad_requests_name_their_fault_and_keep_nothing(client: httpx.Client, shared_data: Path) -> None:
+    nothing = client.post("/v1/templates", files=[("samples", ("a.jpg", b"", "image/jpeg"))])
+    assert (nothing.status_code, nothing.json()["code"]) == (422, "no_usable_sample")
+    unknown = client.get("/v1/templates/AAAAAAAAAAAAAAAAAAAAAA")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "template_not_found")
+    text = client.post("/v1/templates", content=b"hello", headers={"content-type": "text/plain"})
+    assert (text.status_code, text.json()["code"]) == (415, "unsupported_content_type")
+    created = enrol(client, pictures(shared_data, "Jacques_Chirac", 3, 3), include="vector")
+    foreign = client.post(
+        "/v1/verify",
+        json={
+            "reference": {"template_id": created["template_id"]},
+            "probe": {"vector": created["vector"], "fingerprint": "0" * 32},
+        },
+    )
+    assert (foreign.status_code, foreign.json()["code"]) == (409, "fingerprint_mismatch")
+    crowd = upload(client, pictures(shared_data, "George_W_Bush", 1, 65))
+    assert (crowd.status_code, crowd.json()["code"]) == (413, "too_many_samples")
+
+
+def test_nothing_of_the_pictures_or_ids_is_logged(
+    running_service: RunningService, client: httpx.Client, shared_data: Path
+) -> None:
+    created = enrol(client, pictures(shared_data, "Jacques_Chirac", 4, 5))
+    client.get(f"/v1/templates/{created['template_id']}")
+    log = running_service.log()
+    assert created["template_id"] not in log
+    assert "Traceback" not in log
+
+
+def test_another_process_gives_the_same_template(
+    running_service: RunningService,
+    client: httpx.Client,
+    shared_data: Path,
+    default_pack_path: Path,
+    tmp_path: Path,
+) -> None:
+    paths = pictures(shared_data, "Hugo_Chavez", 1, 6)
+    here = enrol(client, paths, include="vector")
+    with RunningService(tmp_path, default_pack_path) as other, other.client() as other_client:
+        there = enrol(other_client, paths[::-1], include="vector")
+    assert there["vector"] == here["vector"]
