@@ -2,7 +2,8 @@
 
 `DequantizeLinear` with a `block_size` holds one scale and zero point per block of consecutive weights along an
 axis (ONNX operator set 21); ONNX Runtime refuses some of these nodes. The weights are constants, so they are
-computed here once: `(q - zero_point) * scale`, one rounding in float32, the same bits on every machine.
+computed here once: `(q - zero_point) * scale`, one rounding in float32, the same bits on every machine. Since the
+graph is written anew here, its activations take the form that runs fast (`fast_prelu`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from service.packs.fast_prelu import is_channelwise, split_prelu
+
 _NEEDS_FIXED_SIZE = {"Flatten", "Gemm", "MatMul"}
+_NO_SLOPES = np.empty(0, np.float32)
 _IR_VERSION_OF_OPSET_21 = 10
 
 
@@ -36,6 +40,10 @@ def dequantise(model_bytes: bytes) -> bytes:
             weights[node.output[0]] = _dequantise_weight(node, weights)
         elif node.op_type == "Reshape" and node.input[0] in weights:
             weights[node.output[0]] = weights[node.input[0]].reshape(weights[node.input[1]])
+        elif node.op_type == "PRelu" and is_channelwise(weights.get(node.input[1], _NO_SLOPES)):
+            activation, slopes = split_prelu(node, weights[node.input[1]])
+            kept += activation
+            weights |= slopes
         else:
             kept.append(node)
             if node.op_type == "Reshape" and node.input[1] in weights:

@@ -124,6 +124,8 @@ def _open(model: bytes, name: str, threads: int, providers: list[Any]) -> onnxru
     options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
+    # Threads that wait busily would take the cores from the decoders and from other processes of the machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(model, sess_options=options, providers=providers)
     except _RUNTIME_ERRORS as error:
