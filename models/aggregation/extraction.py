@@ -1,0 +1,183 @@
+"""People's images -> embeddings, through the very decoder, detector, alignment and embedder of the service.
+
+An image is embedded as it is and in degraded copies. Most copies are degraded after alignment, every third before
+detection, so that landmark error caused by bad pixels is there as it is in production.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.aggregation import degradation
+from models.aggregation.data import CLEAN, EmbeddingCache
+from models.aggregation.degradation import FacePlace, degrade
+from models.aggregation.lfw import Split, images_of, people_of
+from service.errors import SampleRejectedError
+from service.protocols import FaceDetector, FaceEmbedder
+from service.runtime.manifest import Manifest
+from service.runtime.onnx import load_session
+from service.runtime.pack import Pack
+from service.settings import Device
+from service.types import Detection, Embedding, FacePolicy
+from service.vision.alignment import align_face
+from service.vision.decoding import decode_image
+from service.vision.embedding import OnnxFaceEmbedder
+from service.vision.face_selection import choose_face
+from service.vision.pixel_range import PixelRange
+from service.vision.scrfd import ScrfdDetector
+from service.vision.sniffing import ImageLimits
+from service.vision.yunet import YuNetDetector
+
+LIMITS = ImageLimits(max_pixels=25_000_000, max_side=8192, max_jpeg_scans=100, max_scan_megapixels=250.0)
+MIN_EYE_DISTANCE_PIXELS = 8.0
+SEED = 20_240
+_ALIGNED_PLACE = FacePlace(centre=(56.0, 66.0), eye_distance=35.2)
+_BEFORE_DETECTION_EVERY = 3
+_CHUNK = 8
+
+Progress = Callable[[int, int], None]
+"""Told how many images of how many are done."""
+
+_Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class PackVision:
+    """A pack's detector and embedder."""
+
+    detector: FaceDetector
+    embedder: FaceEmbedder
+
+    @classmethod
+    def load(cls, pack: Pack) -> PackVision:
+        """One thread a network: images are spread over threads instead."""
+        return cls(_load_detector(pack), _load_embedder(pack))
+
+    def find_faces(self, images_bgr: Sequence[_Image]) -> list[Detection | None]:
+        """The face that the service would take in each image, or None."""
+        return [_chosen(detections) for detections in self.detector.detect(images_bgr)]
+
+    def embed_files(self, paths: Sequence[Path]) -> list[Embedding | None]:
+        """The embedding of each image file; None where the service would reject the sample."""
+        images = [decode_image(path.read_bytes(), LIMITS) for path in paths]
+        return self._embed_found(images, self.find_faces(images))
+
+    def _embed_found(self, images: Sequence[_Image], found: Sequence[Detection | None]) -> list[Embedding | None]:
+        faces = [align_face(image, face.landmarks) for image, face in zip(images, found, strict=True) if face]
+        embeddings = iter(self.embedder.embed(np.stack(faces)) if faces else [])
+        return [next(embeddings) if face else None for face in found]
+
+    def embed_versions(self, path: Path, degraded_versions: int, seed: int) -> dict[int, Embedding]:
+        """Version -> embedding of one image; empty when its clean version has no usable face."""
+        image = decode_image(path.read_bytes(), LIMITS)
+        face = self.find_faces([image])[0]
+        if face is None:
+            return {}
+        aligned = align_face(image, face.landmarks)
+        place = _place_of(face)
+        faces, versions = [aligned], [CLEAN]
+        captured: list[_Image] = []
+        captured_versions: list[int] = []
+        for version in range(1, degraded_versions + 1):
+            rng = np.random.default_rng([seed, zlib.crc32(path.name.encode()), version])
+            if version % _BEFORE_DETECTION_EVERY == 0:
+                captured.append(degrade(image, place, rng))
+                captured_versions.append(version)
+            else:
+                faces.append(degrade(aligned, _ALIGNED_PLACE, rng))
+                versions.append(version)
+        for version, shot, seen in zip(captured_versions, captured, self.find_faces(captured), strict=True):
+            if seen is not None:
+                faces.append(align_face(shot, seen.landmarks))
+                versions.append(version)
+        embedded = zip(versions, self.embedder.embed(np.stack(faces)), strict=True)
+        return {version: embedding for version, embedding in embedded if embedding is not None}
+
+
+def extract(
+    pack: Pack, data: Path, split: Split, *, degraded_versions: int, cache_directory: Path, progress: Progress
+) -> EmbeddingCache:
+    """Embeddings of a split, from `cache_directory` when they were extracted before with the same networks,
+    degradation and people. Deterministic; two threads."""
+    names = people_of(data, split)
+    path = cache_directory / f"{split.value}-{_cache_key(pack.manifest, names, degraded_versions)}.npz"
+    if path.is_file():
+        return EmbeddingCache.load(path)
+    work = [(person, image) for person, name in enumerate(names) for image in images_of(data, name)]
+    vision = PackVision.load(pack)
+    rows: list[tuple[int, int, int, Embedding]] = []
+    without_face = 0
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        answers = pool.map(lambda item: vision.embed_versions(item[1], degraded_versions, SEED), work)
+        for number, ((person, _), versions) in enumerate(zip(work, answers, strict=True)):
+            without_face += not versions
+            rows.extend((person, number, version, versions[version]) for version in sorted(versions))
+            progress(number + 1, len(work))
+    cache = EmbeddingCache(
+        names=names,
+        person=np.array([row[0] for row in rows], dtype=np.int64),
+        image=np.array([row[1] for row in rows], dtype=np.int64),
+        version=np.array([row[2] for row in rows], dtype=np.int64),
+        embeddings=np.stack([row[3].vector for row in rows]).astype(np.float32),
+        norms=np.array([row[3].norm for row in rows], dtype=np.float32),
+        images_without_face=without_face,
+    )
+    cache.save(path)
+    return cache
+
+
+def _cache_key(manifest: Manifest, names: Sequence[str], degraded_versions: int) -> str:
+    relevant = (
+        manifest.detector.model_dump_json(),
+        manifest.embedder.model_dump_json(),
+        inspect.getsource(degradation),
+        "\n".join(names),
+        f"{degraded_versions} {SEED} {_BEFORE_DETECTION_EVERY}",
+    )
+    return hashlib.sha256("\0".join(relevant).encode()).hexdigest()[:16]
+
+
+def _load_detector(pack: Pack) -> FaceDetector:
+    spec = pack.manifest.detector
+    session = load_session(pack.model_path(spec), device=Device.CPU, threads=1)
+    detector = {"yunet": YuNetDetector, "scrfd": ScrfdDetector}[spec.algorithm]
+    return detector(
+        session,
+        pixel_range=PixelRange(spec.input_range.color_order, spec.input_range.mean, spec.input_range.std),
+        canvas_sides=spec.canvas_sides,
+        upscale=spec.upscale,
+        score_threshold=spec.score_threshold,
+        nms_iou=spec.nms_iou,
+    )
+
+
+def _load_embedder(pack: Pack) -> FaceEmbedder:
+    spec = pack.manifest.embedder
+    return OnnxFaceEmbedder(
+        load_session(pack.model_path(spec), device=Device.CPU, threads=1),
+        width=spec.width,
+        pixel_range=PixelRange(spec.input_range.color_order, spec.input_range.mean, spec.input_range.std),
+        batch_size=_CHUNK,
+    )
+
+
+def _chosen(detections: Sequence[Detection]) -> Detection | None:
+    try:
+        return choose_face(detections, FacePolicy.LARGEST, MIN_EYE_DISTANCE_PIXELS)
+    except SampleRejectedError:
+        return None
+
+
+def _place_of(face: Detection) -> FacePlace:
+    centre = face.landmarks.mean(axis=0)
+    eye_distance = float(np.linalg.norm(face.landmarks[1] - face.landmarks[0]))
+    return FacePlace((float(centre[0]), float(centre[1])), max(eye_distance, 8.0))

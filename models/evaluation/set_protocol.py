@@ -1,0 +1,104 @@
+"""Sample sets of people against each other: two disjoint halves of each person's images become two sets.
+
+Mated comparisons are the two sets of one person, non-mated ones the first set of one person against the second of
+another. Whole sets are drawn several times, so that the figures do not hang on one draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.aggregation.data import EmbeddingCache, PersonImages, Rows, SampleSets, draw_samples, gather_sets
+from models.evaluation.metrics import ComparisonScores
+
+Templates = NDArray[np.float32]  # (B, D)
+Aggregate = Callable[[SampleSets], Templates]
+"""One unit template for each set."""
+
+_BATCH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class SetProtocol:
+    """What is drawn."""
+
+    smallest: int = 2
+    largest: int = 12
+    """Set sizes are uniform between these, fewer where a person's half holds no more samples."""
+    degraded_share: float = 0.8
+    draws: int = 10
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class SetDraw:
+    """One draw: two sets for each person, in the same order."""
+
+    people: NDArray[np.int64]  # (P,)
+    """Person numbers of the cache."""
+    references: list[Rows]
+    probes: list[Rows]
+
+
+def draw_sets(cache: EmbeddingCache, protocol: SetProtocol) -> Iterator[SetDraw]:
+    """Every draw of the protocol, over the people with two usable images or more."""
+    people = [person for person in cache.people() if len(person.images) >= 2]
+    rng = np.random.default_rng(protocol.seed)
+    for _ in range(protocol.draws):
+        halves = [_draw_halves(person, protocol, rng) for person in people]
+        yield SetDraw(
+            np.array([person.person for person in people], dtype=np.int64),
+            [reference for reference, _ in halves],
+            [probe for _, probe in halves],
+        )
+
+
+def _draw_halves(person: PersonImages, protocol: SetProtocol, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    order = rng.permutation(len(person.images))
+    middle = len(order) // 2
+    sets = []
+    for half in (order[:middle], order[middle:]):
+        sets.append(
+            draw_samples(
+                [person.images[index] for index in half],
+                rng,
+                size=int(rng.integers(protocol.smallest, protocol.largest + 1)),
+                degraded_share=protocol.degraded_share,
+                longest_clip=1,
+            )
+        )
+    return sets[0], sets[1]
+
+
+def templates_of(cache: EmbeddingCache, sets: list[Rows], aggregate: Aggregate) -> Templates:
+    """(len(sets), D), in batches."""
+    parts = [aggregate(gather_sets(cache, sets[start : start + _BATCH])) for start in range(0, len(sets), _BATCH)]
+    return np.concatenate(parts)
+
+
+def compare_draws(
+    cache: EmbeddingCache, draws: list[SetDraw], aggregate: Aggregate, progress: Callable[[int, int], None]
+) -> ComparisonScores:
+    """All scores of all draws. People are numbered by their place in the draws."""
+    mated, non_mated, pairs, people = [], [], [], []
+    for number, draw in enumerate(draws):
+        references = templates_of(cache, draw.references, aggregate).astype(np.float64)
+        probes = templates_of(cache, draw.probes, aggregate).astype(np.float64)
+        scores = references @ probes.T  # (P, P)
+        others = ~np.eye(len(scores), dtype=bool)
+        mated.append(np.diagonal(scores))
+        people.append(np.arange(len(scores)))
+        non_mated.append(scores[others])
+        pairs.append(np.argwhere(others))
+        progress(number + 1, len(draws))
+    return ComparisonScores(
+        mated=np.concatenate(mated),
+        mated_person=np.concatenate(people),
+        non_mated=np.concatenate(non_mated),
+        non_mated_people=np.concatenate(pairs),
+        people=len(draws[0].people),
+    )
