@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.settings import Settings
+from tests.servers import _shared_servers, make_server, redis_server, valkey_url  # noqa: F401 (fixtures)
 
 _SHARED = Path(os.environ.get("COREFACE_SHARED_DIR", Path(__file__).parents[2] / "shared"))
 

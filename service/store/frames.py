@@ -1,0 +1,125 @@
+"""Strict msgpack frames: a fixed row of typed fields, read one by one.
+
+Nothing is decoded into objects by name, so a frame can only ever become the values that its reader asks for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+Value = TypeVar("Value")
+
+_FLOAT32 = np.dtype("<f4")
+
+
+class FrameError(ValueError):
+    """The bytes are not the frame that was expected. Never holds the bytes."""
+
+
+def pack_frame(fields: Sequence[object]) -> bytes:
+    """One frame from a row of None, bool, int, float, str, bytes and nested rows."""
+    packed: bytes = msgpack.packb(fields, use_bin_type=True)
+    return packed
+
+
+def array_field(values: NDArray[np.float32]) -> bytes:
+    """An array as a field: its float32 values, little-endian, in C order."""
+    return values.astype(_FLOAT32, copy=False).tobytes()
+
+
+class FrameReader:
+    """Reads a row of exactly `count` fields in order. Every method raises `FrameError`."""
+
+    def __init__(self, row: object, count: int) -> None:
+        if not isinstance(row, list) or len(row) != count:
+            raise FrameError(f"Expected a row of {count} fields.")
+        self._row: list[object] = row
+        self._next = 0
+
+    @classmethod
+    def unpack(cls, frame: bytes, count: int) -> FrameReader:
+        """A reader of the one row in `frame`."""
+        try:
+            return cls(msgpack.unpackb(frame, raw=False, use_list=True), count)
+        except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
+            raise FrameError("The bytes are no msgpack frame of this kind.") from error
+
+    def text(self, max_length: int = 200) -> str:
+        """A string of at most `max_length` characters."""
+        value = self._take()
+        if not isinstance(value, str) or len(value) > max_length:
+            raise FrameError("Expected a short text.")
+        return value
+
+    def data(self) -> bytes:
+        value = self._take()
+        if not isinstance(value, bytes):
+            raise FrameError("Expected bytes.")
+        return value
+
+    def integer(self) -> int:
+        value = self._take()
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise FrameError("Expected an integer.")
+        return value
+
+    def number(self) -> float:
+        """A finite number."""
+        value = self._take()
+        if not isinstance(value, float | int) or isinstance(value, bool) or not math.isfinite(value):
+            raise FrameError("Expected a finite number.")
+        return float(value)
+
+    def array(self, *shape: int) -> NDArray[np.float32]:
+        """Finite float32 values of this shape, read-only; -1 stands for any length but none."""
+        data = self.data()
+        if not data or len(data) % _FLOAT32.itemsize:
+            raise FrameError("Expected float32 values.")
+        try:
+            values = np.frombuffer(data, _FLOAT32).reshape(shape)
+        except ValueError as error:
+            raise FrameError(f"Expected an array of shape {shape}.") from error
+        if not np.isfinite(values).all():
+            raise FrameError("Expected finite values.")
+        return values
+
+    def numbers(self, count: int) -> tuple[float, ...]:
+        """Exactly `count` finite numbers."""
+        reader = self.row(count)
+        return tuple(reader.number() for _ in range(count))
+
+    def row(self, count: int) -> FrameReader:
+        """A nested row of exactly `count` fields."""
+        return FrameReader(self._take(), count)
+
+    def rows(self, count: int) -> list[FrameReader]:
+        """Any number of nested rows of `count` fields each."""
+        return [FrameReader(row, count) for row in self._list()]
+
+    def many(self, read: Callable[[FrameReader], Value]) -> tuple[Value, ...]:
+        """Any number of single fields, each read by `read`."""
+        return tuple(read(FrameReader([value], 1)) for value in self._list())
+
+    def optional(self, read: Callable[[FrameReader], Value]) -> Value | None:
+        """The next field by `read`, or None where it is nil."""
+        value = self._take()
+        return None if value is None else read(FrameReader([value], 1))
+
+    def _list(self) -> list[object]:
+        value = self._take()
+        if not isinstance(value, list):
+            raise FrameError("Expected a list.")
+        return value
+
+    def _take(self) -> object:
+        if self._next >= len(self._row):
+            raise FrameError("The frame is shorter than expected.")
+        value = self._row[self._next]
+        self._next += 1
+        return value

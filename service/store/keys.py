@@ -1,0 +1,53 @@
+"""Every name that the service uses in Redis.
+
+Names hold no digest of an image: digests are blinded first (`PayloadSealer.blind`), so that the key space does not
+tell whether a known picture was enrolled. What one script touches together shares a hash tag, so that it may live
+on one slot of a cluster.
+"""
+
+from __future__ import annotations
+
+from service.types import FacePolicy
+
+PREFIX = "coreface:"
+
+WORKER_GROUP = "workers"
+"""The consumer group of every job stream."""
+
+PROBE_KEY = f"{PREFIX}probe"
+"""Written by the readiness check."""
+
+
+def template_key(template_id: str) -> str:
+    """Hash: the sealed template, or the tombstone of an erased one."""
+    return f"{PREFIX}template:{template_id}"
+
+
+def set_index_key(blinded_set_key: str) -> str:
+    """String: id of the template made from this very set."""
+    return f"{PREFIX}set:{blinded_set_key}"
+
+
+def embedding_key(fingerprint: str, face_policy: FacePolicy, blinded_digest: str) -> str:
+    """String: one sealed embedding."""
+    return f"{PREFIX}embedding:{fingerprint}:{face_policy.value}:{blinded_digest}"
+
+
+def job_stream_key(fingerprint: str) -> str:
+    """Stream: sample sets that wait for, or are with, a worker of this pack."""
+    return f"{PREFIX}{{{fingerprint}}}:jobs"
+
+
+def reply_stream_key(fingerprint: str, replica_id: str) -> str:
+    """Stream: answers for one API process."""
+    return f"{PREFIX}{{{fingerprint}}}:replies:{replica_id}"
+
+
+def worker_set_key(fingerprint: str) -> str:
+    """Set: ids of the workers of this pack, some of which may be dead."""
+    return f"{PREFIX}{{{fingerprint}}}:workers"
+
+
+def worker_key(fingerprint: str, worker_id: str) -> str:
+    """String with a short life: the heartbeat of one worker."""
+    return f"{PREFIX}{{{fingerprint}}}:worker:{worker_id}"

@@ -1,0 +1,118 @@
+"""Templates and embedded samples as frames, for the store and for the wire between processes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeVar
+
+from service.store.frames import FrameError, FrameReader, array_field, pack_frame
+from service.types import Detection, EmbeddedSample, Embedding, RejectionReason, SampleReport, Template
+
+TEMPLATE_RECORD = 1
+"""Version of the template's layout; an unknown one is refused."""
+
+_TEMPLATE_FIELDS = 8
+_REPORT_FIELDS = 10
+EMBEDDED_SAMPLE_FIELDS = 6
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+def encode_template(template: Template) -> bytes:
+    """The whole template as one frame."""
+    return pack_frame(
+        [
+            TEMPLATE_RECORD,
+            template.template_id,
+            template.fingerprint,
+            array_field(template.vector),
+            template.norm,
+            template.created_at,
+            template.expires_at,
+            [_report_row(report) for report in template.reports],
+        ]
+    )
+
+
+def decode_template(frame: bytes) -> Template:
+    """Raises `FrameError`."""
+    reader = FrameReader.unpack(frame, _TEMPLATE_FIELDS)
+    if reader.integer() != TEMPLATE_RECORD:
+        raise FrameError("The template has an unknown layout.")
+    return Template(
+        template_id=reader.text(),
+        fingerprint=reader.text(),
+        vector=reader.array(-1),
+        norm=reader.number(),
+        created_at=reader.number(),
+        expires_at=reader.number(),
+        reports=tuple(_read_report(row) for row in reader.rows(_REPORT_FIELDS)),
+    )
+
+
+def embedded_sample_row(sample: EmbeddedSample) -> list[object]:
+    """A row of `EMBEDDED_SAMPLE_FIELDS` fields."""
+    return [
+        sample.digest,
+        list(sample.detection.box),
+        sample.detection.score,
+        array_field(sample.detection.landmarks),
+        array_field(sample.embedding.vector),
+        sample.embedding.norm,
+    ]
+
+
+def read_embedded_sample(row: FrameReader) -> EmbeddedSample:
+    """Raises `FrameError`."""
+    digest = row.text()
+    detection = Detection(read_box(row), row.number(), row.array(5, 2))
+    return EmbeddedSample(digest, detection, Embedding(row.array(-1), row.number()))
+
+
+def read_box(row: FrameReader) -> tuple[float, float, float, float]:
+    """Raises `FrameError`."""
+    x1, y1, x2, y2 = row.numbers(4)
+    return x1, y1, x2, y2
+
+
+def read_choice(row: FrameReader, choices: type[_Choice]) -> _Choice:
+    """Raises `FrameError` for a text that is none of the choices."""
+    text = row.text()
+    try:
+        return choices(text)
+    except ValueError as error:
+        raise FrameError(f"Expected a {choices.__name__}.") from error
+
+
+def _report_row(report: SampleReport) -> list[object]:
+    return [
+        report.index,
+        report.digest,
+        report.status,
+        report.reason and report.reason.value,
+        report.box and list(report.box),
+        report.landmarks and [list(point) for point in report.landmarks],
+        report.detection_score,
+        report.feature_norm,
+        report.core_rank,
+        report.weight,
+    ]
+
+
+def _read_report(row: FrameReader) -> SampleReport:
+    return SampleReport(
+        index=row.integer(),
+        digest=row.text(),
+        status=row.text(),
+        reason=row.optional(lambda field: read_choice(field, RejectionReason)),
+        box=row.optional(read_box),
+        landmarks=row.optional(_read_points),
+        detection_score=row.optional(FrameReader.number),
+        feature_norm=row.optional(FrameReader.number),
+        core_rank=row.optional(FrameReader.integer),
+        weight=row.number(),
+    )
+
+
+def _read_points(field: FrameReader) -> tuple[tuple[float, float], ...]:
+    return tuple((point.number(), point.number()) for point in field.rows(2))

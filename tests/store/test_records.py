@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from service.store.frames import FrameError, FrameReader, pack_frame
+from service.store.records import (
+    EMBEDDED_SAMPLE_FIELDS,
+    decode_template,
+    embedded_sample_row,
+    encode_template,
+    read_embedded_sample,
+)
+from service.types import RejectionReason, SampleReport
+from tests.store.samples import assert_same_template, make_embedded, make_template
+
+
+def test_a_template_comes_back_bit_by_bit() -> None:
+    template = make_template("tpl-1", "a", "b", "c")
+    assert_same_template(decode_template(encode_template(template)), template)
+
+
+@pytest.mark.parametrize("reason", list(RejectionReason))
+def test_every_reason_travels(reason: RejectionReason) -> None:
+    template = make_template()
+    report: SampleReport = replace(template.reports[1], reason=reason)
+    changed = replace(template, reports=(template.reports[0], report))
+    assert decode_template(encode_template(changed)).reports[1].reason is reason
+
+
+def test_an_embedded_sample_comes_back_bit_by_bit() -> None:
+    sample = make_embedded("a")
+    frame = pack_frame(embedded_sample_row(sample))
+    read = read_embedded_sample(FrameReader.unpack(frame, EMBEDDED_SAMPLE_FIELDS))
+    np.testing.assert_array_equal(read.embedding.vector, sample.embedding.vector)
+    np.testing.assert_array_equal(read.detection.landmarks, sample.detection.landmarks)
+    assert (read.digest, read.detection.box, read.detection.score, read.embedding.norm) == (
+        sample.digest,
+        sample.detection.box,
+        sample.detection.score,
+        sample.embedding.norm,
+    )
+
+
+def test_another_layout_is_refused() -> None:
+    frame = bytearray(encode_template(make_template()))
+    assert frame[1] == 1  # the version stands right after the row's length
+    frame[1] = 2
+    with pytest.raises(FrameError, match="layout"):
+        decode_template(bytes(frame))
+
+
+def test_every_truncation_is_refused() -> None:
+    frame = encode_template(make_template())
+    for end in range(len(frame)):
+        with pytest.raises(FrameError):
+            decode_template(frame[:end])

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import numpy as np
+import pytest
+from redis import Redis as BlockingRedis
+from redis.asyncio import Redis
+
+from service.errors import StoreUnavailableError, TemplateErasedError, TemplateNotFoundError
+from service.settings import Retention
+from service.store import keys
+from service.store.connection import connect_redis
+from service.store.sealing import AesGcmTemplateSealer, PayloadSealer, SealingPurpose
+from service.store.template_store import RedisTemplateStore
+from service.types import FacePolicy
+from tests.servers import RunningServer, ServerKind
+from tests.store.samples import FINGERPRINT, KEY, assert_same_template, digest_of, make_embedded, make_template
+
+RETENTION = Retention(template_ttl_s=1000, embedding_ttl_s=100, tombstone_ttl_s=500)
+PATIENT_S = 10.0
+"""For servers that answer on a machine that is busy."""
+
+
+def make_store(redis: Redis, key: bytes = KEY, retention: Retention = RETENTION) -> RedisTemplateStore:
+    return RedisTemplateStore(
+        redis, AesGcmTemplateSealer(key), PayloadSealer(key, SealingPurpose.EMBEDDINGS), retention
+    )
+
+
+@pytest.fixture
+async def redis(redis_server: str) -> AsyncIterator[Redis]:
+    client = connect_redis(redis_server, timeout_s=PATIENT_S)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def store(redis: Redis) -> RedisTemplateStore:
+    return make_store(redis)
+
+
+async def test_a_kept_template_is_found_by_id_and_by_set(store: RedisTemplateStore) -> None:
+    template = make_template()
+    assert_same_template(await store.put(template, "set"), template)
+    assert_same_template(await store.get("tpl-1"), template)
+    found = await store.find_by_set("set")
+    assert found is not None
+    assert_same_template(found, template)
+
+
+async def test_what_was_never_kept_is_not_found(store: RedisTemplateStore) -> None:
+    assert await store.find_by_set("set") is None
+    for template_id in ("tpl-1", "", "x" * 65, "a:b", "a/b", "ä", "\ud800", "*"):
+        with pytest.raises(TemplateNotFoundError):
+            await store.get(template_id)
+        with pytest.raises(TemplateNotFoundError):
+            await store.erase(template_id)
+
+
+async def test_the_first_template_of_a_set_stays(store: RedisTemplateStore) -> None:
+    first = await store.put(make_template("tpl-1"), "set")
+    assert_same_template(await store.put(make_template("tpl-2"), "set"), first)
+    with pytest.raises(TemplateNotFoundError):
+        await store.get("tpl-2")
+    assert (await store.put(make_template("tpl-3"), "another set")).template_id == "tpl-3"
+
+
+async def test_a_thousand_concurrent_puts_of_one_set_agree(store: RedisTemplateStore, redis: Redis) -> None:
+    kept = await asyncio.gather(*(store.put(make_template(f"tpl-{n}"), "set") for n in range(1000)))
+    assert len({template.template_id for template in kept}) == 1
+    found = await store.find_by_set("set")
+    assert found is not None
+    assert found.template_id == kept[0].template_id
+    assert len(await redis.keys(keys.template_key("*"))) == 1
+
+
+async def test_a_dangling_index_is_replaced(store: RedisTemplateStore, redis: Redis) -> None:
+    await store.put(make_template("tpl-1"), "set")
+    await redis.delete(keys.template_key("tpl-1"))
+    assert await store.find_by_set("set") is None
+    assert (await store.put(make_template("tpl-2"), "set")).template_id == "tpl-2"
+    found = await store.find_by_set("set")
+    assert found is not None
+    assert found.template_id == "tpl-2"
+
+
+async def test_a_set_can_be_kept_again_after_its_template_was_erased(store: RedisTemplateStore) -> None:
+    await store.put(make_template("tpl-1"), "set")
+    await store.erase("tpl-1")
+    assert await store.find_by_set("set") is None
+    assert (await store.put(make_template("tpl-2"), "set")).template_id == "tpl-2"
+    with pytest.raises(TemplateErasedError):
+        await store.get("tpl-1")
+
+
+async def test_erasing_leaves_nothing_but_a_tombstone(store: RedisTemplateStore, redis: Redis) -> None:
+    template = make_template("tpl-1", "a", "b")
+    await store.put(template, "set")
+    for face_policy in FacePolicy:
+        await store.put_embeddings([make_embedded("a"), make_embedded("b")], FINGERPRINT, face_policy)
+    await store.put_embeddings([make_embedded("c")], FINGERPRINT, FacePolicy.LARGEST)
+    await store.erase("tpl-1")
+    for _ in range(2):
+        with pytest.raises(TemplateErasedError):
+            await store.get("tpl-1")
+        with pytest.raises(TemplateErasedError):
+            await store.erase("tpl-1")
+    assert await redis.hgetall(keys.template_key("tpl-1")) == {b"layout": b"1"}
+    assert 0 < await redis.ttl(keys.template_key("tpl-1")) <= RETENTION.tombstone_ttl_s
+    assert len(await redis.keys("*")) == 2  # the tombstone, and the embedding of another sample
+    assert list(await store.get_embeddings([digest_of("c")], FINGERPRINT, FacePolicy.LARGEST)) == [digest_of("c")]
+
+
+async def test_an_erasure_among_concurrent_ones_happens_once(store: RedisTemplateStore) -> None:
+    await store.put(make_template(), "set")
+    answers = await asyncio.gather(*(store.erase("tpl-1") for _ in range(50)), return_exceptions=True)
+    assert sum(answer is None for answer in answers) == 1
+    assert sum(isinstance(answer, TemplateErasedError) for answer in answers) == 49
+
+
+async def test_the_server_expires_what_is_kept(store: RedisTemplateStore, redis: Redis) -> None:
+    await store.put(make_template(), "set")
+    await store.put_embeddings([make_embedded("a")], FINGERPRINT, FacePolicy.LARGEST)
+    lives = {name: await redis.ttl(name) for name in await redis.keys("*")}
+    assert len(lives) == 3
+    for name, seconds in lives.items():
+        limit = RETENTION.embedding_ttl_s if b":embedding:" in name else RETENTION.template_ttl_s
+        assert limit - 60 < seconds <= limit
+    await redis.pexpire(keys.template_key("tpl-1"), 1)
+    await asyncio.sleep(0.01)
+    with pytest.raises(TemplateNotFoundError):
+        await store.get("tpl-1")
+
+
+async def test_cached_embeddings_come_back_by_digest(store: RedisTemplateStore) -> None:
+    await store.put_embeddings([make_embedded("a"), make_embedded("b")], FINGERPRINT, FacePolicy.LARGEST)
+    wanted = [digest_of(name) for name in ("b", "missing", "a")]
+    found = await store.get_embeddings(wanted, FINGERPRINT, FacePolicy.LARGEST)
+    assert set(found) == {digest_of("a"), digest_of("b")}
+    np.testing.assert_array_equal(found[digest_of("a")].embedding.vector, make_embedded("a").embedding.vector)
+    assert await store.get_embeddings(wanted, FINGERPRINT, FacePolicy.ONLY) == {}
+    assert await store.get_embeddings(wanted, "another pack", FacePolicy.LARGEST) == {}
+    assert await store.get_embeddings([], FINGERPRINT, FacePolicy.LARGEST) == {}
+    await store.put_embeddings([], FINGERPRINT, FacePolicy.LARGEST)
+
+
+async def test_a_damaged_or_swapped_cache_entry_is_a_miss(store: RedisTemplateStore, redis: Redis) -> None:
+    await store.put_embeddings([make_embedded("a"), make_embedded("b")], FINGERPRINT, FacePolicy.LARGEST)
+    one, two = sorted(await redis.keys(b"coreface:embedding:*"))
+    sealed = await redis.get(one)
+    assert isinstance(sealed, bytes)
+    await redis.set(two, sealed)
+    await redis.set(one, sealed[:-1])
+    digests = [digest_of("a"), digest_of("b")]
+    assert await store.get_embeddings(digests, FINGERPRINT, FacePolicy.LARGEST) == {}
+
+
+async def test_a_template_moved_to_another_id_is_not_answered(store: RedisTemplateStore, redis: Redis) -> None:
+    await store.put(make_template("tpl-1"), "one")
+    await store.put(make_template("tpl-2", "c"), "two")
+    await redis.copy(keys.template_key("tpl-1"), keys.template_key("tpl-2"), replace=True)
+    with pytest.raises(StoreUnavailableError):
+        await store.get("tpl-2")
+
+
+async def test_another_key_neither_opens_nor_blocks(store: RedisTemplateStore, redis: Redis) -> None:
+    await store.put(make_template("tpl-1"), "set")
+    other = make_store(redis, bytes(32))
+    with pytest.raises(StoreUnavailableError, match="another key"):
+        await other.get("tpl-1")
+    assert await other.find_by_set("set") is None
+    assert (await other.put(make_template("tpl-2"), "set")).template_id == "tpl-2"
+
+
+async def test_the_server_sees_neither_vectors_nor_digests(store: RedisTemplateStore, redis_server: str) -> None:
+    template = make_template()
+    await store.put(template, "set-of-one-subject")
+    await store.put_embeddings([make_embedded("one")], FINGERPRINT, FacePolicy.LARGEST)
+    with BlockingRedis.from_url(redis_server) as look:
+        names = look.keys("*")
+        seen = b"".join(names) + b"".join(look.dump(name) for name in names)
+    assert b"tpl-1" in seen  # the look is a real one
+    raw = template.vector.tobytes()
+    assert not any(raw[at : at + 8] in seen for at in range(0, len(raw), 8))
+    for secret in (digest_of("one"), digest_of("two"), "set-of-one-subject"):
+        assert secret.encode() not in seen
+        assert bytes.fromhex(digest_of("one")) not in seen
+
+
+async def test_a_healthy_server_is_fit(store: RedisTemplateStore) -> None:
+    await store.ping()
+
+
+@pytest.mark.parametrize("kind", list(ServerKind), ids=str)
+class TestUnfitServers:
+    @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+    async def test_eviction_is_named(
+        self, kind: ServerKind, policy: str, make_server: Callable[..., RunningServer]
+    ) -> None:
+        server = make_server("--maxmemory", "100mb", "--maxmemory-policy", policy, kind=kind)
+        redis = connect_redis(server.url, timeout_s=PATIENT_S)
+        with pytest.raises(StoreUnavailableError, match=policy):
+            await make_store(redis).ping()
+        await redis.config_set("maxmemory-policy", "noeviction")
+        await make_store(redis).ping()
+        await redis.aclose()
+
+    async def test_a_full_server_refuses_and_still_erases(
+        self, kind: ServerKind, make_server: Callable[..., RunningServer]
+    ) -> None:
+        server = make_server("--maxmemory-policy", "noeviction", kind=kind)
+        redis = connect_redis(server.url, timeout_s=PATIENT_S)
+        store = make_store(redis)
+        await store.put(make_template("tpl-1"), "one")
+        await redis.config_set("maxmemory", "1mb")
+        with pytest.raises(StoreUnavailableError, match="full"):
+            await store.ping()
+        with pytest.raises(StoreUnavailableError, match="full"):
+            await store.put(make_template("tpl-2"), "two")
+        with pytest.raises(StoreUnavailableError, match="full"):
+            await store.put_embeddings([make_embedded("a")], FINGERPRINT, FacePolicy.LARGEST)
+        assert (await store.get("tpl-1")).template_id == "tpl-1"
+        await store.erase("tpl-1")
+        with pytest.raises(TemplateErasedError):
+            await store.get("tpl-1")
+        await redis.aclose()
+
+    async def test_a_read_only_replica_is_refused(
+        self, kind: ServerKind, make_server: Callable[..., RunningServer]
+    ) -> None:
+        server = make_server("--replicaof", "127.0.0.1 1", kind=kind)
+        redis = connect_redis(server.url, timeout_s=PATIENT_S)
+        store = make_store(redis)
+        with pytest.raises(StoreUnavailableError, match="read-only"):
+            await store.ping()
+        with pytest.raises(StoreUnavailableError, match="read-only"):
+            await store.put(make_template(), "set")
+        await redis.aclose()
+
+    async def test_a_server_that_is_gone_or_hangs_is_unavailable_and_recovers(
+        self, kind: ServerKind, make_server: Callable[..., RunningServer]
+    ) -> None:
+        server = make_server("--appendonly", "yes", "--appendfsync", "always", kind=kind)
+        redis = connect_redis(server.url, timeout_s=0.5)
+        store = make_store(redis)
+        await store.put(make_template(), "set")
+        calls = (
+            lambda: store.ping(),
+            lambda: store.get("tpl-1"),
+            lambda: store.find_by_set("set"),
+            lambda: store.put(make_template("tpl-2"), "set"),
+            lambda: store.erase("tpl-1"),
+            lambda: store.get_embeddings(["a"], FINGERPRINT, FacePolicy.LARGEST),
+            lambda: store.put_embeddings([make_embedded("a")], FINGERPRINT, FacePolicy.LARGEST),
+        )
+        server.pause()
+        for answer in await asyncio.gather(*(call() for call in calls), return_exceptions=True):
+            assert isinstance(answer, StoreUnavailableError)
+        server.kill()
+        for answer in await asyncio.gather(*(call() for call in calls), return_exceptions=True):
+            assert isinstance(answer, StoreUnavailableError)
+        server.start()
+        # The paused server may have carried out the erasure and the second put before it was killed.
+        found = await store.find_by_set("set")
+        assert found is None or found.template_id in ("tpl-1", "tpl-2")
+        await store.ping()
+        assert (await store.put(make_template("tpl-3"), "another set")).template_id == "tpl-3"
+        await redis.aclose()
