@@ -56,6 +56,7 @@ def build_set_processor(pack: Pack, settings: Settings) -> tuple[SetProcessor, s
         upscale=spec.upscale,
         score_threshold=spec.score_threshold,
         nms_iou=spec.nms_iou,
+        turn_below_score=spec.turn_below_score,
     )
     embedder_spec = pack.manifest.embedder
     embedder_session = load_session(pack.model_path(embedder_spec), device=settings.device, threads=settings.threads)

@@ -48,6 +48,12 @@ class DetectorSpec(ModelFile):
     upscale: bool = Field(description="Whether a smaller image is enlarged to fill its canvas.")
     score_threshold: float = Field(gt=0, lt=1)
     nms_iou: float = Field(gt=0, lt=1)
+    turn_below_score: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="An image whose best face scores less is tried in its quarter turns as well; 0: never.",
+    )
 
 
 class EmbedderSpec(ModelFile):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.errors import InferenceFailedError
 from service.protocols import InferenceSession
 from service.types import Detection
 from service.vision.candidates import Candidates, to_detections
-from service.vision.canvas import FittedImage, choose_canvas, fit_to_canvas
+from service.vision.canvas import choose_canvas, fit_to_canvas
 from service.vision.pixel_range import PixelRange
+from service.vision.turning import turn_back, turn_image
 
 STRIDES = (8, 16, 32)
 """Image pixels per cell of the three levels of the feature pyramid."""
@@ -25,6 +29,9 @@ class CanvasDetector(ABC):
     nothing, smaller canvases are tried in turn: a face that fills a large image is too large for the anchors.
     """
 
+    images_per_pass: ClassVar[int]
+    """Most images in one forward pass."""
+
     def __init__(
         self,
         session: InferenceSession,
@@ -34,41 +41,66 @@ class CanvasDetector(ABC):
         upscale: bool,
         score_threshold: float,
         nms_iou: float,
+        turn_below_score: float = 0.0,
     ) -> None:
-        """`canvas_sides`: pixels, rising, multiples of 32. `upscale`: enlarge smaller images to their canvas."""
+        """`canvas_sides`: pixels, rising, multiples of 32. `upscale`: enlarge smaller images to their canvas.
+        `turn_below_score`: an image whose best face scores less is tried in its three quarter turns as well, for
+        pictures that lie on their side; 0 never does."""
         self._session = session
         self._pixel_range = pixel_range
         self._canvas_sides = tuple(canvas_sides)
         self._upscale = upscale
         self._score_threshold = score_threshold
         self._nms_iou = nms_iou
+        self._turn_below_score = turn_below_score
 
     def detect(self, images_bgr: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
         """Per image ((H, W, 3), BGR, any sizes), its faces by falling score, in pixels of the image.
 
-        Each image has its own forward pass, so that neither its neighbours nor the size of the batch reach its
-        answer. Raises `InferenceFailedError`.
+        Raises `InferenceFailedError`.
         """
-        return [self._detect_one(image_bgr) for image_bgr in images_bgr]
+        found = self._detect_as_given(images_bgr)
+        doubtful = [index for index, faces in enumerate(found) if _best_score(faces) < self._turn_below_score]
+        for quarter_turns in (1, 2, 3) if doubtful else ():
+            turned = self._detect_as_given([turn_image(images_bgr[index], quarter_turns) for index in doubtful])
+            for index, faces in zip(doubtful, turned, strict=True):
+                if _best_score(faces) > _best_score(found[index]):
+                    height, width = images_bgr[index].shape[:2]
+                    found[index] = [turn_back(face, quarter_turns, height=height, width=width) for face in faces]
+        return found
 
-    def _detect_one(self, image_bgr: NDArray[np.uint8]) -> list[Detection]:
-        height, width = image_bgr.shape[:2]
-        for index in range(choose_canvas(height, width, self._canvas_sides), -1, -1):
-            fitted = fit_to_canvas(image_bgr, self._canvas_sides[index], upscale=self._upscale)
-            detections = self._detect_fitted(fitted)
-            if detections:
-                return detections
-        return []
+    def _detect_as_given(self, images_bgr: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
+        found: list[list[Detection]] = [[] for _ in images_bgr]
+        waiting: dict[int, list[int]] = defaultdict(list)
+        for index, image_bgr in enumerate(images_bgr):
+            height, width = image_bgr.shape[:2]
+            waiting[choose_canvas(height, width, self._canvas_sides)].append(index)
+        # From the largest canvas down, because what finds nothing goes on to the next smaller one.
+        for canvas in range(len(self._canvas_sides) - 1, -1, -1):
+            indices = waiting[canvas]
+            for start in range(0, len(indices), self.images_per_pass):
+                batch = indices[start : start + self.images_per_pass]
+                answers = self._detect_on(self._canvas_sides[canvas], [images_bgr[index] for index in batch])
+                for index, faces in zip(batch, answers, strict=True):
+                    found[index] = faces
+            waiting[canvas - 1] += [index for index in indices if not found[index]]
+        return found
 
-    def _detect_fitted(self, fitted: FittedImage) -> list[Detection]:
-        network_input = self._pixel_range.to_input(fitted.canvas_bgr[None])
+    def _detect_on(self, side: int, images_bgr: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
+        fitted = [fit_to_canvas(image_bgr, side, upscale=self._upscale) for image_bgr in images_bgr]
+        network_input = self._pixel_range.to_input(np.stack([image.canvas_bgr for image in fitted]))
         outputs = self._session.run({self._session.input_names[0]: network_input})
-        candidates = self._read_candidates(outputs, len(fitted.canvas_bgr))
-        return to_detections(candidates, scale_x=fitted.scale_x, scale_y=fitted.scale_y, nms_iou=self._nms_iou)
+        candidates = self._read_candidates(outputs, len(fitted), side)
+        if len(candidates) != len(fitted):
+            raise InferenceFailedError("The detector did not answer for every image of its batch.")
+        return [
+            to_detections(found, scale_x=image.scale_x, scale_y=image.scale_y, nms_iou=self._nms_iou)
+            for found, image in zip(candidates, fitted, strict=True)
+        ]
 
     @abstractmethod
-    def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], side: int) -> Candidates:
-        """Anchors above the threshold from the outputs for one canvas of `side` pixels.
+    def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], batch: int, side: int) -> list[Candidates]:
+        """Per image of the batch, its anchors above the threshold, in pixels of its canvas of `side` pixels.
 
         Raises `InferenceFailedError` for outputs of other shapes.
         """
@@ -79,3 +111,7 @@ def cell_origins(side: int, stride: int, anchors: int) -> NDArray[np.float32]:
     cells = side // stride
     rows, columns = np.divmod(np.repeat(np.arange(cells * cells), anchors), cells)
     return np.stack([columns, rows], axis=1).astype(np.float32) * stride
+
+
+def _best_score(faces: Sequence[Detection]) -> float:
+    return max((face.score for face in faces), default=0.0)

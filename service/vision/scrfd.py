@@ -12,27 +12,42 @@ from service.vision.candidates import Candidates, join_candidates
 from service.vision.detection import STRIDES, CanvasDetector, cell_origins
 
 _ANCHORS = 2
+_WIDTHS = (1, 4, 10)
+"""Numbers per anchor: score, box, landmarks."""
 
 
 class ScrfdDetector(CanvasDetector):
     """Nine outputs: score, box and landmarks, each at strides 8, 16, 32; two anchors a cell.
 
-    Published files are made for one image a pass: a batch would be mixed into the anchors of their outputs.
+    One image a pass: the published files are made for a batch of 1, and flatten it into their anchors.
     """
 
-    def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], side: int) -> Candidates:
-        if len(outputs) != 3 * len(STRIDES):
-            raise InferenceFailedError(f"SCRFD with landmarks has 9 outputs; this network has {len(outputs)}.")
-        return join_candidates(
-            [self._read_level(outputs[level :: len(STRIDES)], side, stride) for level, stride in enumerate(STRIDES)]
-        )
+    images_per_pass = 1
 
-    def _read_level(self, outputs: Sequence[NDArray[np.generic]], side: int, stride: int) -> Candidates:
-        origins = cell_origins(side, stride, _ANCHORS)
-        # Some files keep a leading batch dimension of 1.
-        if [output.size for output in outputs] != [len(origins) * width for width in (1, 4, 10)]:
-            raise InferenceFailedError(f"SCRFD's outputs at stride {stride} do not fit a canvas of {side} pixels.")
-        scores, distances, points = (output.reshape(len(origins), -1).astype(np.float32) for output in outputs)
+    def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], batch: int, side: int) -> list[Candidates]:
+        if len(outputs) != len(_WIDTHS) * len(STRIDES):
+            raise InferenceFailedError(f"SCRFD with landmarks has 9 outputs; this network has {len(outputs)}.")
+        levels: list[Candidates] = []
+        for level, stride in enumerate(STRIDES):
+            at_stride = outputs[level :: len(STRIDES)]
+            origins = cell_origins(side, stride, _ANCHORS)
+            # Some files keep a leading batch dimension of 1, others have none.
+            if [output.size for output in at_stride] != [len(origins) * width for width in _WIDTHS]:
+                raise InferenceFailedError(f"SCRFD's outputs at stride {stride} do not fit a canvas of {side} pixels.")
+            scores, distances, points = (
+                output.reshape(len(origins), -1).astype(np.float32, copy=False) for output in at_stride
+            )
+            levels.append(self._read_level(scores, distances, points, origins, stride))
+        return [join_candidates(levels)]
+
+    def _read_level(
+        self,
+        scores: NDArray[np.float32],  # (A, 1)
+        distances: NDArray[np.float32],  # (A, 4) left, top, right, bottom in cells from the origin
+        points: NDArray[np.float32],  # (A, 10) in cells from the origin
+        origins: NDArray[np.float32],  # (A, 2)
+        stride: int,
+    ) -> Candidates:
         picked = np.flatnonzero(scores[:, 0] >= self._score_threshold)
         origins, distances = origins[picked], distances[picked] * stride
         return Candidates(
