@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -30,7 +31,7 @@ def dequantise(model_bytes: bytes) -> bytes:
     """
     try:
         model = onnx.load_model_from_string(model_bytes)
-    except Exception as error:
+    except DecodeError as error:
         raise ValueError(f"no ONNX file: {error}") from error
     graph = model.graph
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from service.errors import LicenseNotAcceptedError, PackError, PackNotInstalledError
 from service.packs.definitions import PackDefinition, definitions_path, load_definitions
+from service.packs.insightface_packs import (
+    ZooPack,
+    fetch_from_zoo,
+    find_networks,
+    is_current,
+    stage_networks,
+    zoo_license,
+    zoo_packs,
+)
+from service.packs.progress import Progress, silent
 from service.packs.sources import obtain_wheel, read_member
 from service.packs.staging import move_into_place, staging_directory
 from service.runtime.manifest import BundledSource, License, WheelSource
 from service.runtime.pack import MANIFEST_FILE, Pack, load_pack, verify_file
-
-Progress = Callable[[str, float], None]
-"""Told what is being done now and the share that is done, 0..1."""
-
-
-def _silent(step: str, share: float) -> None:
-    pass
 
 
 def install_pack(
@@ -27,7 +29,7 @@ def install_pack(
     *,
     from_directory: Path | None = None,
     accept_license: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Pack:
     """The verified pack `name` below `packs_path`, built unless it is there already.
 
@@ -35,25 +37,71 @@ def install_pack(
     Raises `PackError` (with what to do), `LicenseNotAcceptedError`.
     """
     definitions = load_definitions(definitions_path())
-    if name not in definitions:
-        raise PackError(f"There is no pack {name!r}; known: {', '.join(sorted(definitions))}.")
-    definition = definitions[name]
-    target = packs_path / name
+    if name in definitions:
+        return _install_defined(definitions[name], packs_path, from_directory, accept_license, progress)
+    zoo = zoo_packs()
+    if name in zoo:
+        return _install_from_zoo(zoo[name], packs_path, from_directory, accept_license, progress)
+    raise PackError(f"There is no pack {name!r}; known: {', '.join(sorted({*definitions, *zoo}))}.")
+
+
+def _install_defined(
+    definition: PackDefinition,
+    packs_path: Path,
+    from_directory: Path | None,
+    accept_license: bool,
+    progress: Progress,
+) -> Pack:
+    target = packs_path / definition.manifest.name
     installed = _installed_as_defined(definition, target)
     if installed is not None:
         progress("already installed", 1.0)
         return installed
-    require_license(name, definition.manifest.license, accept_license)
+    _require_license(definition.manifest.name, definition.manifest.license, accept_license)
     with staging_directory(packs_path) as stage:
+        if (installed := _installed_as_defined(definition, target)) is not None:
+            return installed  # by another process, while this one waited
         _build(definition, target, from_directory, stage, progress)
-        progress("verifying", 0.9)
-        load_pack(stage)
-        move_into_place(stage, target)
+        return _finish(stage, target, progress)
+
+
+def _install_from_zoo(
+    zoo_pack: ZooPack, packs_path: Path, from_directory: Path | None, accept_license: bool, progress: Progress
+) -> Pack:
+    target = packs_path / zoo_pack.name
+    installed = _load_if_whole(target)
+    if installed is not None and from_directory is None and is_current(installed.manifest):
+        progress("already installed", 1.0)
+        return installed
+    _require_license(zoo_pack.name, zoo_license(), accept_license)
+    with staging_directory(packs_path) as stage:
+        directory = from_directory if from_directory is not None else fetch_from_zoo(zoo_pack, progress)
+        progress("looking for the networks", 0.3)
+        networks = find_networks(zoo_pack, directory)
+        progress("copying", 0.6)
+        stage_networks(networks, stage)
+        return _finish(stage, target, progress)
+
+
+def _finish(stage: Path, target: Path, progress: Progress) -> Pack:
+    # Imported here: it loads ONNX Runtime, which a pack that is installed already does not need.
+    from service.packs.verification import verify_pack
+
+    progress("verifying", 0.9)
+    verify_pack(stage)
+    move_into_place(stage, target)
     progress("installed", 1.0)
     return load_pack(target)
 
 
-def require_license(name: str, terms: License, accepted: bool) -> None:
+def _load_if_whole(target: Path) -> Pack | None:
+    try:
+        return load_pack(target)
+    except (PackError, PackNotInstalledError):
+        return None
+
+
+def _require_license(name: str, terms: License, accepted: bool) -> None:
     """Raises `LicenseNotAcceptedError` with the terms, unless they need no acceptance or were accepted."""
     if terms.acceptance_required and not accepted:
         raise LicenseNotAcceptedError(
@@ -63,9 +111,8 @@ def require_license(name: str, terms: License, accepted: bool) -> None:
 
 def _installed_as_defined(definition: PackDefinition, target: Path) -> Pack | None:
     """The installed pack if it is whole and just what the definition asks for."""
-    try:
-        pack = load_pack(target)
-    except (PackError, PackNotInstalledError):
+    pack = _load_if_whole(target)
+    if pack is None:
         return None
     for name in (MANIFEST_FILE, *definition.companions):
         installed = target / name

@@ -14,7 +14,7 @@ from service.errors import InferenceFailedError
 from service.protocols import InferenceSession
 from service.types import Detection
 from service.vision.candidates import Candidates, to_detections
-from service.vision.canvas import choose_canvas, fit_to_canvas
+from service.vision.canvas import FittedImage, choose_canvas, fit_to_canvas
 from service.vision.pixel_range import PixelRange
 from service.vision.turning import turn_back, turn_image
 
@@ -93,10 +93,15 @@ class CanvasDetector(ABC):
         candidates = self._read_candidates(outputs, len(fitted), side)
         if len(candidates) != len(fitted):
             raise InferenceFailedError("The detector did not answer for every image of its batch.")
-        return [
-            to_detections(found, scale_x=image.scale_x, scale_y=image.scale_y, nms_iou=self._nms_iou)
-            for found, image in zip(candidates, fitted, strict=True)
-        ]
+        detections: list[list[Detection]] = []
+        for found, image in zip(candidates, fitted, strict=True):
+            scale_x, scale_y = self._scale_of(image)
+            detections.append(to_detections(found, scale_x=scale_x, scale_y=scale_y, nms_iou=self._nms_iou))
+        return detections
+
+    def _scale_of(self, fitted: FittedImage) -> tuple[float, float]:
+        """Canvas pixels per image pixel, across and down."""
+        return fitted.scale_x, fitted.scale_y
 
     @abstractmethod
     def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], batch: int, side: int) -> list[Candidates]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from service.errors import InferenceFailedError
 from service.vision.candidates import Candidates, join_candidates
+from service.vision.canvas import FittedImage
 from service.vision.detection import STRIDES, CanvasDetector, cell_origins
 
 _ANCHORS = 2
@@ -23,6 +24,11 @@ class ScrfdDetector(CanvasDetector):
     """
 
     images_per_pass = 1
+
+    def _scale_of(self, fitted: FittedImage) -> tuple[float, float]:
+        """The scale of the height for both, as in `insightface`, whose boxes and embeddings are to be met. Since sizes
+        are cut off to whole pixels, it is off by up to 1 / (pixels of the shorter side on the canvas) across."""
+        return fitted.scale_y, fitted.scale_y
 
     def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], batch: int, side: int) -> list[Candidates]:
         if len(outputs) != len(_WIDTHS) * len(STRIDES):
