@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import Lifespan
 
 from service import __version__
 from service.api import health, packs, templates, verification
@@ -30,6 +32,21 @@ def build_application(open_parts: PartsOpener) -> FastAPI:
             app.state.parts = parts
             yield
 
+    app = _with_routes(lifespan)
+    install_problem_handlers(app)
+    # The last one added is the outermost.
+    app.add_middleware(UnexpectedErrorMiddleware)
+    app.add_middleware(RequestObservationMiddleware, metrics=metrics)
+    app.add_middleware(RequestIdMiddleware)
+    return app
+
+
+def describe_api() -> dict[str, Any]:
+    """The OpenAPI document."""
+    return _with_routes(None).openapi()
+
+
+def _with_routes(lifespan: Lifespan[FastAPI] | None) -> FastAPI:
     app = FastAPI(
         title="coreface",
         summary="Face templates from sample sets, and 1:1 verification",
@@ -41,10 +58,5 @@ def build_application(open_parts: PartsOpener) -> FastAPI:
     )
     for module in (templates, verification, packs, health):
         app.include_router(module.router)
-    install_problem_handlers(app)
     install_openapi(app)
-    # The last one added is the outermost.
-    app.add_middleware(UnexpectedErrorMiddleware)
-    app.add_middleware(RequestObservationMiddleware, metrics=metrics)
-    app.add_middleware(RequestIdMiddleware)
     return app

@@ -14,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    FiniteFloat,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
@@ -58,6 +57,7 @@ Base64Bytes = Annotated[
 ]
 # Each wrong item makes an error: the first one is enough.
 _SAMPLES = Field(fail_fast=True)
+_NUMBER = Field(strict=True, allow_inf_nan=False)
 _VECTOR = Field(fail_fast=True, min_length=1, max_length=MAX_VECTOR_WIDTH)
 Text = Annotated[str, Field(max_length=256)]
 
@@ -88,7 +88,7 @@ class SideBody(_Body):
     """One side of a comparison: exactly one of `template_id`, `vector`, `sealed_template`, `samples`."""
 
     template_id: Text | None = Field(None, description="A stored template.")
-    vector: Annotated[list[FiniteFloat], _VECTOR] | None = Field(
+    vector: Annotated[list[Annotated[float, _NUMBER]], _VECTOR] | None = Field(
         None, description="A template's vector, of any length above 0."
     )
     fingerprint: Text | None = Field(None, description="With `vector`: the pack that made it; checked when given.")

@@ -63,7 +63,7 @@ def describe_exception(error: BaseException) -> dict[str, object]:
     frames = traceback.extract_tb(error.__traceback__)
     return {
         "error": f"{type(error).__module__}.{type(error).__qualname__}",
-        "stack": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
+        "frames": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
     }
 
 

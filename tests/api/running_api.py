@@ -1,0 +1,130 @@
+"""The real application behind a real server on a free port of the loopback interface, around a fake engine."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+import uvicorn
+
+from service.api.application import build_application
+from service.api.dependencies import ServiceParts
+from service.observability.metrics import Metrics
+from service.pipeline.template_creation import CreationPolicy, TemplateCreator
+from service.pipeline.verification import Verifier
+from service.runtime.manifest import Calibration, Manifest
+from service.runtime.pack import Pack
+from service.settings import Limits, Retention
+from service.store.connection import connect_redis
+from service.store.sealing import KEY_BYTES, AesGcmTemplateSealer, PayloadSealer, SealingPurpose
+from service.store.template_store import RedisTemplateStore
+from service.vision.sniffing import ImageLimits
+from tests.pipeline.fakes import WIDTH, FakeEngine
+
+_BUNDLED_MANIFEST = Path(__file__).parents[2] / "models" / "packs" / "opencv-sface" / "manifest.json"
+_KEY = bytes(range(KEY_BYTES))
+
+
+def make_pack(*, calibrated: bool = True) -> Pack:
+    """The default pack's description with the fake engine's width; no file backs it."""
+    bundled = Manifest.model_validate_json(_BUNDLED_MANIFEST.read_bytes())
+    embedder = bundled.embedder.model_copy(update={"width": WIDTH})
+    manifest = bundled.model_copy(update={"name": "test-pack", "embedder": embedder})
+    calibration = Calibration.model_validate(
+        {
+            "schema_version": 1,
+            "fingerprint": manifest.fingerprint,
+            "data": "invented",
+            "command": "none",
+            "default_operating_point": "fmr_1e-3",
+            "operating_points": [
+                {
+                    "name": f"fmr_1e-{exponent}",
+                    "fmr": 10.0**-exponent,
+                    "threshold": 0.1 * exponent,
+                    "threshold_interval": [0.1 * exponent - 0.02, 0.1 * exponent + 0.02],
+                    "false_matches": 10,
+                    "comparisons": 10 ** (exponent + 1),
+                    "fnmr": 0.01,
+                    "mated_comparisons": 500,
+                }
+                for exponent in (3, 2, 4)
+            ],
+        }
+    )
+    return Pack(Path("nowhere"), manifest, calibration if calibrated else None)
+
+
+class RunningApi:
+    """Start it as a context manager; ask it through `client`. Its store is real."""
+
+    def __init__(self, redis_url: str, limits: Limits, pack: Pack | None = None) -> None:
+        self.limits = limits
+        self.engine = FakeEngine()
+        self.sealer = AesGcmTemplateSealer(_KEY)
+        self._redis_url = redis_url
+        self.pack = pack or make_pack()
+        config = uvicorn.Config(
+            build_application(self._open_parts), host="127.0.0.1", port=0, log_config=None, access_log=False
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    @asynccontextmanager
+    async def _open_parts(self, metrics: Metrics) -> AsyncIterator[ServiceParts]:
+        self.loop = asyncio.get_running_loop()
+        policy = CreationPolicy(
+            max_samples=self.limits.max_samples,
+            max_sample_bytes=self.limits.max_sample_bytes,
+            image_limits=ImageLimits(max_pixels=1_000_000, max_side=2000, max_jpeg_scans=100, max_scan_megapixels=250),
+            min_eye_distance_pixels=8.0,
+            timeout_s=self.limits.request_timeout_s,
+            template_ttl_s=3600,
+        )
+        redis = connect_redis(self._redis_url, timeout_s=2.0)
+        payload_sealer = PayloadSealer(_KEY, SealingPurpose.EMBEDDINGS)
+        store = RedisTemplateStore(redis, self.sealer, payload_sealer, Retention())
+        creator = TemplateCreator(self.engine, store, self.pack.fingerprint, policy)
+        yield ServiceParts(
+            pack=self.pack,
+            engine=self.engine,
+            store=store,
+            sealer=self.sealer,
+            creator=creator,
+            verifier=Verifier(
+                creator,
+                store,
+                self.sealer,
+                fingerprint=self.pack.fingerprint,
+                width=WIDTH,
+                operating_point=self.pack.operating_point,
+            ),
+            limits=self.limits,
+            metrics=metrics,
+        )
+        await redis.aclose()
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve())
+
+    def __enter__(self) -> RunningApi:
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise RuntimeError("the server did not start")
+            self._thread.join(0.01)
+        self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20.0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.client.close()
+        self._server.should_exit = True
+        self._thread.join(10)

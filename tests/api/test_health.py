@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.types import EngineStatus
+from tests.api.conftest import LIMITS
+from tests.api.running_api import RunningApi
+
+
+def test_a_healthy_service_is_ready(api: RunningApi) -> None:
+    response = api.client.get("/health/ready")
+    assert response.status_code == 200
+    assert response.json()["status"] == "ready"
+    assert {check["name"]: check["ok"] for check in response.json()["checks"]} == {
+        "store": True,
+        "engine": True,
+        "pack": True,
+    }
+
+
+def test_a_broken_store_is_told_with_its_reason_and_the_process_lives(tmp_path: Path) -> None:
+    with RunningApi(f"unix://{tmp_path}/nobody.sock", LIMITS) as api:
+        response = api.client.get("/health/ready")
+        assert response.status_code == 503
+        assert response.headers["retry-after"]
+        assert response.json()["code"] == "not_ready"
+        assert response.json()["detail"].startswith("store: ")
+        assert [check["ok"] for check in response.json()["checks"]] == [False, True, True]
+        assert api.client.get("/health/live").json() == {"status": "live"}
+
+
+def test_an_engine_without_workers_is_told(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RunningApi(valkey_url, LIMITS) as api:
+        ready = EngineStatus(True, "fake", 1, ())
+
+        async def status() -> EngineStatus:
+            return replace(ready, ready=False, detail="No worker has shown up.")
+
+        monkeypatch.setattr(api.engine, "status", status)
+        problem = api.client.get("/health/ready").json()
+        assert problem["detail"] == "engine: No worker has shown up."
+
+
+def test_metrics_are_answered_in_the_text_format(api: RunningApi) -> None:
+    response = api.client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    assert "coreface_requests_in_flight 1.0" in response.text

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from datetime import datetime
+
+import httpx
+import numpy as np
+import pytest
+
+from service.pipeline.set_keys import digest_sample
+from tests.api.running_api import RunningApi
+from tests.pipeline.fakes import WIDTH, png
+
+FreshPng = Callable[[], bytes]
+
+
+def upload(api: RunningApi, *samples: bytes, **fields: str) -> httpx.Response:
+    files = [("samples", (f"{index}.png", data)) for index, data in enumerate(samples)]
+    return api.client.post("/v1/templates", files=files, data=fields)
+
+
+def upload_json(api: RunningApi, *samples: bytes, **members: object) -> httpx.Response:
+    encoded = [base64.b64encode(sample).decode() for sample in samples]
+    return api.client.post("/v1/templates", json={"samples": encoded, **members})
+
+
+def test_a_sample_set_becomes_a_template(api: RunningApi, fresh_png: FreshPng) -> None:
+    response = upload(api, fresh_png(), fresh_png())
+    assert response.status_code == 201
+    answer = response.json()
+    assert response.headers["location"] == f"/v1/templates/{answer['template_id']}"
+    assert set(answer) == {
+        "template_id",
+        "cached",
+        "fingerprint",
+        "created_at",
+        "expires_at",
+        "template_norm",
+        "samples",
+    }
+    assert answer["cached"] is False
+    assert answer["fingerprint"] == api.pack.fingerprint
+    lifetime = datetime.fromisoformat(answer["expires_at"]) - datetime.fromisoformat(answer["created_at"])
+    assert lifetime.total_seconds() == pytest.approx(3600)
+    assert [sample["index"] for sample in answer["samples"]] == [0, 1]
+    assert set(answer["samples"][0]) == {
+        "index",
+        "status",
+        "reason",
+        "box",
+        "landmarks",
+        "detection_score",
+        "feature_norm",
+        "core_rank",
+        "weight",
+    }
+    assert sum(sample["weight"] for sample in answer["samples"]) == pytest.approx(1)
+
+
+def test_the_same_set_is_answered_from_the_cache_in_the_order_of_the_upload(
+    api: RunningApi, fresh_png: FreshPng
+) -> None:
+    first, second = fresh_png(), fresh_png()
+    created = upload(api, first, b"no image", second).json()
+    response = upload(api, second, first, b"no image")
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["cached"] is True
+    assert answer["template_id"] == created["template_id"]
+    assert [sample["reason"] for sample in answer["samples"]] == [None, None, "unsupported_type"]
+    assert len(api.engine.requests) == 1
+
+
+def test_multipart_and_json_make_the_same_template(api: RunningApi, fresh_png: FreshPng) -> None:
+    samples = (fresh_png(), fresh_png() + b"x" * 5000)
+    created = upload(api, *samples).json()
+    answer = upload_json(api, *samples).json()
+    assert answer["cached"] is True
+    assert answer["template_id"] == created["template_id"]
+
+
+def test_the_face_policy_travels(api: RunningApi, fresh_png: FreshPng) -> None:
+    sample = fresh_png()
+    upload(api, sample)
+    assert upload(api, sample, face_policy="only").json()["cached"] is False
+    assert upload_json(api, sample, face_policy="only").json()["cached"] is True
+    assert [request.face_policy.value for request in api.engine.requests] == ["largest", "only"]
+
+
+def test_vector_and_sealed_template_are_answered_when_asked_for(api: RunningApi, fresh_png: FreshPng) -> None:
+    sample = fresh_png()
+    answer = upload(api, sample, include="vector, sealed_template").json()
+    assert len(answer["vector"]) == WIDTH
+    assert np.linalg.norm(answer["vector"]) == pytest.approx(1)
+    template = api.sealer.unseal(base64.b64decode(answer["sealed_template"]))
+    assert template.template_id == answer["template_id"]
+    assert upload_json(api, sample, include=["vector"]).json()["vector"] == answer["vector"]
+    assert "vector" not in upload(api, sample).json()
+
+
+def test_one_bad_sample_never_fails_a_set(api: RunningApi, fresh_png: FreshPng) -> None:
+    good = fresh_png()
+    api.engine.faceless.add(digest_sample(faceless := fresh_png()))
+    for send in (upload, upload_json):
+        answer = send(api, faceless, good, b"", png(content=b"long" * 10_000)).json()
+        assert [sample["reason"] for sample in answer["samples"]] == ["no_face", None, "empty", "too_large"]
+        assert [sample["status"] for sample in answer["samples"]] == ["rejected", "used", "rejected", "rejected"]
+
+
+def test_looking_at_a_template_and_erasing_it(api: RunningApi, fresh_png: FreshPng) -> None:
+    created = upload(api, fresh_png()).json()
+    path = f"/v1/templates/{created['template_id']}"
+    found = api.client.get(path)
+    assert found.status_code == 200
+    del created["cached"]
+    assert found.json() == created
+    erased = api.client.delete(path)
+    assert erased.status_code == 204
+    assert erased.content == b""
+    assert api.client.get(path).status_code == 410
+    assert api.client.delete(path).status_code == 410
+
+
+@pytest.mark.parametrize("template_id", ["x", "A" * 22, "A" * 23, "%00", "a b", "..%2F..", "A" * 5000])
+def test_an_unknown_id_of_any_form_is_not_found(api: RunningApi, template_id: str) -> None:
+    for method in ("GET", "DELETE"):
+        response = api.client.request(method, f"/v1/templates/{template_id}")
+        assert response.status_code == 404
+        assert response.json()["code"] in ("template_not_found", "route_not_found")

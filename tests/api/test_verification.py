@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from service.pipeline.set_keys import digest_sample
+from tests.api.running_api import RunningApi
+from tests.pipeline.fakes import WIDTH
+
+FreshPng = Callable[[], bytes]
+
+
+def encode(*samples: bytes) -> list[str]:
+    return [base64.b64encode(sample).decode() for sample in samples]
+
+
+def verify(
+    api: RunningApi, reference: dict[str, Any], probe: dict[str, Any], point: str | None = None
+) -> httpx.Response:
+    body = {"reference": reference, "probe": probe}
+    return api.client.post("/v1/verify", json=body if point is None else body | {"operating_point": point})
+
+
+@pytest.fixture
+def sides(api: RunningApi, fresh_png: FreshPng) -> dict[str, dict[str, Any]]:
+    """One template, in every form that a side may take."""
+    sample = fresh_png()
+    body = {"samples": encode(sample), "include": ["vector", "sealed_template"]}
+    created = api.client.post("/v1/templates", json=body).json()
+    return {
+        "template_id": {"template_id": created["template_id"]},
+        "vector": {"vector": created["vector"], "fingerprint": created["fingerprint"]},
+        "sealed_template": {"sealed_template": created["sealed_template"]},
+        "samples": {"samples": encode(sample)},
+    }
+
+
+@pytest.mark.parametrize("reference", ["template_id", "vector", "sealed_template", "samples"])
+@pytest.mark.parametrize("probe", ["template_id", "vector", "sealed_template", "samples"])
+def test_any_mix_of_sides_compares(
+    api: RunningApi, sides: dict[str, dict[str, Any]], reference: str, probe: str
+) -> None:
+    answer = verify(api, sides[reference], sides[probe], "fmr_1e-4").json()
+    assert answer["decision"] == "match"
+    assert answer["score"] == pytest.approx(1, abs=1e-6)
+    assert (answer["operating_point"], answer["fmr"]) == ("fmr_1e-4", 1e-4)
+    assert answer["threshold"] == pytest.approx(0.4)
+    assert answer["threshold_interval"] == pytest.approx([0.38, 0.42])
+    assert answer["fingerprint"] == api.pack.fingerprint
+    assert answer["pad"] == "not_performed"
+    assert (answer["reference"]["template_norm"] is None) == (reference == "vector")
+    assert (answer["probe"]["samples"] is None) == (probe != "samples")
+
+
+def test_another_subject_is_a_non_match(api: RunningApi, sides: dict[str, dict[str, Any]]) -> None:
+    opposite = {"vector": [-value for value in sides["vector"]["vector"]]}
+    answer = verify(api, sides["template_id"], opposite).json()
+    assert answer["decision"] == "non_match"
+    assert answer["score"] == pytest.approx(-1, abs=1e-6)
+    assert answer["operating_point"] == "fmr_1e-3"
+
+
+def test_a_probe_set_is_not_stored(api: RunningApi, fresh_png: FreshPng, sides: dict[str, dict[str, Any]]) -> None:
+    probe = encode(fresh_png())
+    assert verify(api, sides["template_id"], {"samples": probe}).status_code == 200
+    assert api.client.post("/v1/templates", json={"samples": probe}).json()["cached"] is False
+
+
+def test_the_face_policy_of_a_side_travels(api: RunningApi, fresh_png: FreshPng) -> None:
+    side = {"samples": encode(fresh_png()), "face_policy": "only"}
+    assert verify(api, side, {"samples": encode(fresh_png())}).status_code == 200
+    assert {request.face_policy.value for request in api.engine.requests} == {"only", "largest"}
+
+
+def test_a_side_without_a_usable_sample_is_no_decision(
+    api: RunningApi, fresh_png: FreshPng, sides: dict[str, dict[str, Any]]
+) -> None:
+    api.engine.faceless.add(digest_sample(faceless := fresh_png()))
+    response = verify(api, sides["vector"], {"samples": encode(faceless)})
+    assert response.status_code == 422
+    problem = response.json()
+    assert problem["code"] == "no_usable_sample"
+    assert problem["samples"][0]["reason"] == "no_face"
+    assert "decision" not in problem
+
+
+VECTOR: dict[str, Any] = {"vector": [1.0] * WIDTH}
+
+
+@pytest.mark.parametrize(
+    ("reference", "status", "code"),
+    [
+        ({"template_id": "A" * 22}, 404, "template_not_found"),
+        ({"template_id": "no id"}, 404, "template_not_found"),
+        ({"vector": [1.0] * (WIDTH + 1)}, 422, "invalid_vector"),
+        ({"vector": [0.0] * WIDTH}, 422, "invalid_vector"),
+        ({"vector": [1.0] * WIDTH, "fingerprint": "e" * 32}, 409, "fingerprint_mismatch"),
+        ({"sealed_template": "AAAA"}, 422, "invalid_sealed_template"),
+        ({"sealed_template": "A" * 4000}, 422, "invalid_sealed_template"),
+        ({"samples": []}, 422, "no_samples"),
+        ({"samples": ["AAAA"] * 5}, 413, "too_many_samples"),
+        ({"samples": ["A" * 2000] * 9}, 413, "too_many_samples"),
+        ({}, 400, "invalid_request"),
+        ({"vector": []}, 400, "invalid_request"),
+        ({"vector": ["1"]}, 400, "invalid_request"),
+        ({"vector": [1.0] * WIDTH, "template_id": "A" * 22}, 400, "invalid_request"),
+        ({"vector": [1.0] * WIDTH, "face_policy": "only"}, 400, "invalid_request"),
+        ({"template_id": "A" * 22, "fingerprint": "e" * 32}, 400, "invalid_request"),
+        ({"template_id": "A" * 2000}, 400, "invalid_request"),
+        ({"samples": ["not base64"]}, 400, "invalid_request"),
+        ({"samples": ["AAAA"], "face_policy": "smallest"}, 400, "invalid_request"),
+    ],
+)
+def test_a_bad_side_has_its_own_code(api: RunningApi, reference: dict[str, Any], status: int, code: str) -> None:
+    response = verify(api, reference, VECTOR)
+    assert (response.status_code, response.json()["code"]) == (status, code)
+
+
+def test_an_unknown_operating_point_is_refused(api: RunningApi) -> None:
+    response = verify(api, VECTOR, VECTOR, "fmr_1e-9")
+    assert (response.status_code, response.json()["code"]) == (422, "unknown_operating_point")
+    assert "fmr_1e-3" in response.json()["detail"]
+
+
+def test_wrong_fields_are_pointed_at(api: RunningApi) -> None:
+    problem = verify(api, {"samples": ["AAAA", "%"]}, VECTOR | {"surname": 1}).json()
+    assert {entry["pointer"] for entry in problem["errors"]} == {"#/reference/samples/1", "#/probe/surname"}
+
+
+def test_only_json_is_taken(api: RunningApi) -> None:
+    response = api.client.post("/v1/verify", data={"reference": "x"})
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_content_type")

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from service.observability.metrics import Metrics
+from service.types import RejectionReason, SampleReport
+
+TABLE = Path(__file__).parents[2] / "docs" / "metrics.md"
+
+
+def report(reason: RejectionReason | None) -> SampleReport:
+    status = "used" if reason is None else "rejected"
+    return SampleReport(0, "0" * 64, status, reason, None, None, None, None, None, 0.0)
+
+
+def test_every_metric_is_documented_with_its_type_and_labels() -> None:
+    documented = {
+        name: (kind, tuple(re.findall(r"`(\w+)`", labels)))
+        for name, kind, labels in re.findall(
+            r"^\| `(coreface_\w+)` \| (\w+) \| (.*?) ?\|", TABLE.read_text(), re.MULTILINE
+        )
+    }
+    registry = Metrics().registry
+    collectors = {collector for collector in registry._collector_to_names if hasattr(collector, "_labelnames")}
+    actual = {
+        metric.name: (metric.type, tuple(collector._labelnames))
+        for collector in collectors
+        for metric in collector.describe()
+    }
+    assert documented == actual
+
+
+def test_what_happens_is_counted() -> None:
+    metrics = Metrics()
+    metrics.request_started()
+    metrics.request_started()
+    metrics.request_ended("POST", "/v1/templates", 422, 0.1, "no_usable_sample")
+    metrics.samples_reported([report(None), report(RejectionReason.NO_FACE), report(RejectionReason.NO_FACE)])
+    metrics.template_answered(cached=True)
+    metrics.comparison_answered("fmr_1e-3", "match")
+    metrics.stages_timed({"embed": 0.02})
+    text = metrics.render().decode()
+    for line in (
+        "coreface_requests_in_flight 1.0",
+        'coreface_requests_total{method="POST",route="/v1/templates",status="422"} 1.0',
+        'coreface_failures_total{code="no_usable_sample"} 1.0',
+        'coreface_samples_total{outcome="used"} 1.0',
+        'coreface_samples_total{outcome="no_face"} 2.0',
+        'coreface_templates_total{origin="cache"} 1.0',
+        'coreface_comparisons_total{decision="match",operating_point="fmr_1e-3"} 1.0',
+        'coreface_stage_seconds_count{stage="embed"} 1.0',
+    ):
+        assert line in text
+
+
+def test_two_applications_count_apart() -> None:
+    first, second = Metrics(), Metrics()
+    first.template_answered(cached=True)
+    assert "coreface_templates_total{" not in second.render().decode()

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from service.settings import EngineKind, Settings
+
+TABLE = Path(__file__).parents[1] / "docs" / "settings.md"
+
+
+def flatten(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+    for name, info in model.model_fields.items():
+        nested = info.annotation
+        if isinstance(nested, type) and issubclass(nested, BaseModel):
+            yield from flatten(nested, f"{prefix}{name.upper()}__")
+        else:
+            yield prefix + name.upper(), info
+
+
+def shown_default(info: FieldInfo) -> str:
+    default = info.get_default(call_default_factory=True)
+    return "unset" if default is None else f"`{getattr(default, 'value', default)}`"
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = re.findall(r"^\| `(COREFACE_\w+)` \| (.+?) \| (.+) \|$", TABLE.read_text(), re.MULTILINE)
+    expected = [(name, shown_default(info), info.description) for name, info in flatten(Settings, "COREFACE_")]
+    assert sorted(rows) == sorted(expected)
+
+
+def test_the_environment_is_read_nested(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COREFACE_ENGINE", "local")
+    monkeypatch.setenv("COREFACE_LIMITS__MAX_SAMPLES", "7")
+    monkeypatch.setenv("COREFACE_STATE_DIR", str(tmp_path))
+    settings = Settings()
+    assert settings.engine is EngineKind.LOCAL
+    assert settings.limits.max_samples == 7
+    assert settings.packs_path == tmp_path / "packs"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("COREFACE_ENGINE", "magic"), ("COREFACE_PORT", "70000"), ("COREFACE_LIMITS__MAX_SAMPLES", "0")],
+)
+def test_a_wrong_value_refuses_to_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COREFACE_REDIS_URL", "redis://:a-password@host:6379")
+    monkeypatch.setenv("COREFACE_SEALING_KEY", "a-key")
+    assert "a-password" not in repr(Settings())
+    assert "a-key" not in repr(Settings())
