@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from service.pipeline.set_processing import SetProcessor
 from service.pipeline.template_creation import CreationPolicy
-from service.protocols import FaceDetector
-from service.runtime.manifest import InputRange
+from service.protocols import FaceDetector, InferenceSession
+from service.runtime.manifest import InputRange, ModelFile
 from service.runtime.onnx import load_session
 from service.runtime.pack import Pack
 from service.settings import Limits, Settings
@@ -17,6 +18,9 @@ from service.vision.pixel_range import PixelRange
 from service.vision.scrfd import ScrfdDetector
 from service.vision.sniffing import ImageLimits
 from service.vision.yunet import YuNetDetector
+
+SessionOpener = Callable[[ModelFile], InferenceSession]
+"""Loads one of a pack's networks."""
 
 _DETECTORS = {"yunet": YuNetDetector, "scrfd": ScrfdDetector}
 
@@ -43,41 +47,50 @@ def creation_policy(settings: Settings) -> CreationPolicy:
     )
 
 
-def build_set_processor(pack: Pack, settings: Settings) -> tuple[SetProcessor, str]:
+def build_set_processor(
+    pack: Pack, settings: Settings, open_session: SessionOpener | None = None
+) -> tuple[SetProcessor, str]:
     """The pack's processor and the execution provider that really runs its embedder.
 
+    `open_session` stands in for the pack's own ONNX sessions, where something is to be measured or replaced.
     Raises `DeviceUnavailableError` and `PackError`.
     """
-    spec = pack.manifest.detector
-    detector: FaceDetector = _DETECTORS[spec.algorithm](
-        load_session(pack.model_path(spec), device=settings.device, threads=settings.threads),
-        pixel_range=_pixel_range(spec.input_range),
-        canvas_sides=spec.canvas_sides,
-        upscale=spec.upscale,
-        score_threshold=spec.score_threshold,
-        nms_iou=spec.nms_iou,
-        turn_below_score=spec.turn_below_score,
+    opened = open_session or _session_opener(pack, settings)
+    detector_spec, embedder_spec = pack.manifest.detector, pack.manifest.embedder
+    detector: FaceDetector = _DETECTORS[detector_spec.algorithm](
+        opened(detector_spec),
+        pixel_range=_pixel_range(detector_spec.input_range),
+        canvas_sides=detector_spec.canvas_sides,
+        upscale=detector_spec.upscale,
+        score_threshold=detector_spec.score_threshold,
+        nms_iou=detector_spec.nms_iou,
+        turn_below_score=detector_spec.turn_below_score,
     )
-    embedder_spec = pack.manifest.embedder
-    embedder_session = load_session(pack.model_path(embedder_spec), device=settings.device, threads=settings.threads)
+    embedder_session = opened(embedder_spec)
     embedder = OnnxFaceEmbedder(
         embedder_session,
         width=embedder_spec.width,
         pixel_range=_pixel_range(embedder_spec.input_range),
         batch_size=settings.batch_size,
     )
-    aggregator = OnnxSetAggregator(
-        load_session(pack.model_path(pack.manifest.aggregator), device=settings.device, threads=settings.threads)
-    )
     processor = SetProcessor(
         detector,
         embedder,
-        aggregator,
+        OnnxSetAggregator(opened(pack.manifest.aggregator)),
         image_limits(settings.limits),
         min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
         decode_threads=settings.threads or os.cpu_count() or 1,
     )
     return processor, embedder_session.provider
+
+
+def open_pack_session(pack: Pack, settings: Settings, model: ModelFile) -> InferenceSession:
+    """One of the pack's networks on the settings' device. Raises `DeviceUnavailableError` and `PackError`."""
+    return load_session(pack.model_path(model), device=settings.device, threads=settings.threads)
+
+
+def _session_opener(pack: Pack, settings: Settings) -> SessionOpener:
+    return lambda model: open_pack_session(pack, settings, model)
 
 
 def _pixel_range(spec: InputRange) -> PixelRange:

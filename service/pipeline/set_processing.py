@@ -111,11 +111,7 @@ class SetProcessor:
             outcomes[id(face.job.request), face.job.sample.digest] = outcome
         # Sorted by digest: neither the order of upload nor what was cached decides how ties in the core fall.
         sorted_outcomes = [
-            tuple(
-                outcomes[id(request), digest]
-                for digest in sorted(item.digest for item in (*request.samples, *request.known))
-            )
-            for request in requests
+            tuple(outcomes[id(request), digest] for digest in sorted(_digests(request))) for request in requests
         ]
         return self._aggregate(requests, sorted_outcomes, clock)
 
@@ -195,3 +191,7 @@ class SetProcessor:
             )
             for request, set_outcomes, embeddings in zip(requests, outcomes, sets, strict=True)
         ]
+
+
+def _digests(request: SetRequest) -> list[str]:
+    return [*(sample.digest for sample in request.samples), *(known.digest for known in request.known)]

@@ -1,0 +1,267 @@
+"""`coreface bench`: what this machine does with the installed pack, as medians and ratios of one run.
+
+Starts a service of its own with an empty state directory, so that nothing is cached and nothing of a running service
+is touched. Every uncached set is made new by bytes behind the end of its pictures, which decoders ignore.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import SetupError
+from service.pipeline.set_keys import digest_sample
+from service.protocols import InferenceSession
+from service.runtime.manifest import ModelFile
+from service.runtime.pack import Pack, load_pack
+from service.settings import Settings
+from service.types import FacePolicy, Sample, SetRequest
+
+SET_SIZE = 10
+_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+_START_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class BenchReport:
+    """Times in milliseconds are medians; memory is the resident set in MiB."""
+
+    set_over_http_ms: float
+    forward_ms: float
+    """Forward passes of the same set's detections and embeddings, alone, in the same engine."""
+    set_over_forward: float
+    verify_by_id_ms: float
+    cached_set_ms: float
+    api_mib: float
+    worker_mib: float
+    growth_sets: int
+    api_growth_mib: float
+    worker_growth_mib: float
+
+
+Progress = Callable[[str, int, int], None]
+"""What is being measured, steps done, steps in all."""
+
+
+def run_bench(images: Path, settings: Settings, *, repeats: int, growth_sets: int, progress: Progress) -> BenchReport:
+    """Measure with the pictures under `images` (at least ten with a face each). Raises `SetupError`."""
+    paths = sorted(path for path in images.rglob("*") if path.suffix.lower() in _IMAGE_SUFFIXES)[:SET_SIZE]
+    if len(paths) < SET_SIZE:
+        raise SetupError(f"{images} holds {len(paths)} pictures; bench needs {SET_SIZE}.")
+    pictures = [path.read_bytes() for path in paths]
+    pack = load_pack(settings.packs_path / settings.pack)
+    forward = _forward_pass(pack, settings, pictures)
+    with _service(pack) as (process, client):
+        session = _Session(client, pictures)
+        session.create_set()  # the first one pays for what starts late
+        over_http, bare = [], []
+        for step in range(repeats):
+            progress("set of 10 over HTTP, and its forward passes", step, repeats)
+            over_http.append(_timed(session.create_set))
+            bare.append(_timed(forward))
+        verify = _median_of("verify by id", session.verify_by_id, 20 * repeats, progress)
+        cached = _median_of("cached set", session.repeat_set, 20 * repeats, progress)
+        before = _memory_mib(process.pid)
+        for step in range(growth_sets):
+            progress("memory over many sets", step, growth_sets)
+            session.create_small_set()
+        after = _memory_mib(process.pid)
+    return BenchReport(
+        set_over_http_ms=1e3 * statistics.median(over_http),
+        forward_ms=1e3 * statistics.median(bare),
+        set_over_forward=statistics.median(http / alone for http, alone in zip(over_http, bare, strict=True)),
+        verify_by_id_ms=verify,
+        cached_set_ms=cached,
+        api_mib=after["api"],
+        worker_mib=after["worker"],
+        growth_sets=growth_sets,
+        api_growth_mib=after["api"] - before["api"],
+        worker_growth_mib=after["worker"] - before["worker"],
+    )
+
+
+def report_rows(report: BenchReport) -> list[tuple[str, str]]:
+    """The report for people: what, and how much."""
+    return [
+        ("set of 10 pictures over HTTP", f"{report.set_over_http_ms:.1f} ms"),
+        ("its detections and embeddings, forward passes alone", f"{report.forward_ms:.1f} ms"),
+        ("HTTP / forward passes", f"{report.set_over_forward:.2f} x"),
+        ("verify by id, p50", f"{report.verify_by_id_ms:.2f} ms"),
+        ("cached set of 10, p50", f"{report.cached_set_ms:.2f} ms"),
+        ("API process", f"{report.api_mib:.0f} MiB"),
+        ("worker process", f"{report.worker_mib:.0f} MiB"),
+        (f"growth over {report.growth_sets} sets, API", f"{report.api_growth_mib:+.1f} MiB"),
+        (f"growth over {report.growth_sets} sets, worker", f"{report.worker_growth_mib:+.1f} MiB"),
+    ]
+
+
+def report_json(report: BenchReport) -> dict[str, float]:
+    return asdict(report)
+
+
+class _Session:
+    """The requests of the bench."""
+
+    def __init__(self, client: httpx.Client, pictures: Sequence[bytes]) -> None:
+        self._client = client
+        self._pictures = pictures
+        self._counter = itertools.count()
+        self._kept_id = self._create(pictures)
+
+    def create_set(self) -> None:
+        self._create(self._renewed(SET_SIZE))
+
+    def create_small_set(self) -> None:
+        self._create(self._renewed(2))
+
+    def repeat_set(self) -> None:
+        self._create(self._pictures)
+
+    def verify_by_id(self) -> None:
+        side = {"template_id": self._kept_id}
+        self._client.post("/v1/verify", json={"reference": side, "probe": side}).raise_for_status()
+
+    def _renewed(self, count: int) -> list[bytes]:
+        mark = next(self._counter).to_bytes(8, "big")
+        return [picture + mark for picture in self._pictures[:count]]
+
+    def _create(self, pictures: Sequence[bytes]) -> str:
+        files = [("samples", ("picture", data, "application/octet-stream")) for data in pictures]
+        response = self._client.post("/v1/templates", files=files)
+        if response.is_error:
+            raise SetupError(f"The service answered {response.status_code}: {response.text}")
+        template_id: str = response.json()["template_id"]
+        return template_id
+
+
+class _RecordingSession:
+    """A session that remembers what it was asked."""
+
+    def __init__(self, session: InferenceSession) -> None:
+        self._session = session
+        self.asked: list[Mapping[str, NDArray[np.generic]]] = []
+
+    @property
+    def provider(self) -> str:
+        return self._session.provider
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return self._session.input_names
+
+    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+        self.asked.append({name: value.copy() for name, value in inputs.items()})
+        return self._session.run(inputs)
+
+    def replay(self) -> None:
+        """Everything asked so far, again."""
+        for inputs in self.asked:
+            self._session.run(inputs)
+
+
+def _forward_pass(pack: Pack, settings: Settings, pictures: Sequence[bytes]) -> Callable[[], None]:
+    """Detector and embedder alone on the very inputs that the service gives them, in the service's own engine."""
+    # Only here: the command line starts without decoders and networks.
+    from service.assembly import build_set_processor, open_pack_session
+
+    recorded: dict[str, _RecordingSession] = {}
+
+    def open_recording(model: ModelFile) -> InferenceSession:
+        recorded[model.file] = _RecordingSession(open_pack_session(pack, settings, model))
+        return recorded[model.file]
+
+    processor, _ = build_set_processor(pack, settings, open_recording)
+    samples = tuple(Sample(digest, data) for digest, data in sorted((digest_sample(data), data) for data in pictures))
+    processor.process([SetRequest("bench", samples, (), FacePolicy.LARGEST, pack.fingerprint, 60.0)])
+    processor.close()
+    networks = [recorded[model.file] for model in (pack.manifest.detector, pack.manifest.embedder)]
+
+    def replay() -> None:
+        for network in networks:
+            network.replay()
+
+    return replay
+
+
+def _median_of(name: str, action: Callable[[], None], count: int, progress: Progress) -> float:
+    """Milliseconds."""
+    seconds = []
+    for step in range(count):
+        progress(name, step, count)
+        seconds.append(_timed(action))
+    return 1e3 * statistics.median(seconds)
+
+
+def _timed(action: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+@contextmanager
+def _service(pack: Pack) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+    with tempfile.TemporaryDirectory(prefix="coreface-bench-") as directory:
+        state_path = Path(directory)
+        shutil.copytree(pack.directory, state_path / "packs" / pack.name)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        # The pack and the state are the bench's own; every other setting of the operator holds.
+        environment = {**os.environ, "COREFACE_STATE_DIR": str(state_path), "COREFACE_PACK": pack.name}
+        environment.pop("COREFACE_REDIS_URL", None)
+        with (state_path / "serve.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "service", "serve", "--port", str(port)],
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120.0) as client:
+                _wait_until_ready(client, process, state_path / "serve.log")
+                yield process, client
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if client.get("/health/ready").is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise SetupError(f"The bench's service did not start: {log.read_text(errors='replace')[-500:]}")
+
+
+def _memory_mib(supervisor_pid: int) -> dict[str, float]:
+    """Resident set of the supervisor's API and worker processes (Linux; elsewhere not a number)."""
+    found = {"api": float("nan"), "worker": float("nan")}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+            words = (status.parent / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # ended since it was listed
+        role = next((word for word in words if word in found), None)
+        if role is not None and int(fields["PPid"]) == supervisor_pid:
+            found[role] = int(fields["VmRSS"].split()[0]) / 1024
+    return found
