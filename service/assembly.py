@@ -6,45 +6,22 @@ import os
 from collections.abc import Callable
 
 from service.pipeline.set_processing import SetProcessor
-from service.pipeline.template_creation import CreationPolicy
+from service.policies import image_limits
 from service.protocols import FaceDetector, InferenceSession
 from service.runtime.manifest import InputRange, ModelFile
 from service.runtime.onnx import load_session
 from service.runtime.pack import Pack
-from service.settings import Limits, Settings
+from service.settings import Settings
 from service.vision.aggregation import OnnxSetAggregator
 from service.vision.embedding import OnnxFaceEmbedder
 from service.vision.pixel_range import PixelRange
 from service.vision.scrfd import ScrfdDetector
-from service.vision.sniffing import ImageLimits
 from service.vision.yunet import YuNetDetector
 
 SessionOpener = Callable[[ModelFile], InferenceSession]
 """Loads one of a pack's networks."""
 
 _DETECTORS = {"yunet": YuNetDetector, "scrfd": ScrfdDetector}
-
-
-def image_limits(limits: Limits) -> ImageLimits:
-    """What one encoded image may announce."""
-    return ImageLimits(
-        max_pixels=int(limits.max_megapixels * 1_000_000),
-        max_side=limits.max_side_pixels,
-        max_jpeg_scans=limits.max_jpeg_scans,
-        max_scan_megapixels=limits.max_scan_megapixels,
-    )
-
-
-def creation_policy(settings: Settings) -> CreationPolicy:
-    """What an upload may cost, and how long its template lives."""
-    return CreationPolicy(
-        max_samples=settings.limits.max_samples,
-        max_sample_bytes=settings.limits.max_sample_bytes,
-        image_limits=image_limits(settings.limits),
-        min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
-        timeout_s=settings.limits.request_timeout_s,
-        template_ttl_s=settings.retention.template_ttl_s,
-    )
 
 
 def build_set_processor(
