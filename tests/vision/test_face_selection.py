@@ -1,0 +1,52 @@
+"""The subject's face among those found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from service.errors import SampleRejectedError
+from service.types import Detection, FacePolicy, RejectionReason
+from service.vision.face_selection import choose_face, eye_distance
+
+
+def face(width: float, score: float = 0.9, eyes: float = 20.0) -> Detection:
+    landmarks = np.zeros((5, 2), np.float32)
+    landmarks[1, 0] = eyes
+    return Detection((0.0, 0.0, width, width), score, landmarks)
+
+
+def reason_of(detections: list[Detection], policy: FacePolicy = FacePolicy.LARGEST) -> RejectionReason:
+    with pytest.raises(SampleRejectedError) as caught:
+        choose_face(detections, policy, 8.0)
+    return caught.value.reason
+
+
+def test_the_largest_face() -> None:
+    faces = [face(10, 0.99), face(30, 0.8), face(20, 0.9)]
+    assert choose_face(faces, FacePolicy.LARGEST, 8.0) is faces[1]
+
+
+def test_ties_go_to_the_score_and_then_to_the_earlier_one() -> None:
+    faces = [face(30, 0.8), face(30, 0.9), face(30, 0.9)]
+    assert choose_face(faces, FacePolicy.LARGEST, 8.0) is faces[1]
+
+
+def test_the_only_face() -> None:
+    faces = [face(30)]
+    assert choose_face(faces, FacePolicy.ONLY, 8.0) is faces[0]
+    assert reason_of([face(30), face(1)], FacePolicy.ONLY) is RejectionReason.SEVERAL_FACES
+
+
+@pytest.mark.parametrize("policy", list(FacePolicy))
+def test_no_face(policy: FacePolicy) -> None:
+    assert reason_of([], policy) is RejectionReason.NO_FACE
+
+
+@pytest.mark.parametrize("eyes", [7.99, 0.0, float("nan")])
+def test_a_face_without_enough_pixels_between_the_eyes(eyes: float) -> None:
+    assert reason_of([face(30, eyes=eyes)]) is RejectionReason.TOO_SMALL
+
+
+def test_the_limit_itself_is_enough() -> None:
+    assert eye_distance(choose_face([face(30, eyes=8.0)], FacePolicy.LARGEST, 8.0)) == 8.0
