@@ -66,7 +66,10 @@ def dequantise(model_bytes: bytes) -> bytes:
     )
     result = onnx.helper.make_model(plain, opset_imports=list(model.opset_import), producer_name="coreface")
     result.ir_version = _IR_VERSION_OF_OPSET_21
-    onnx.checker.check_model(result, full_check=True)
+    try:
+        onnx.checker.check_model(result, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ValueError(f"no valid network: {error}") from error
     return bytes(result.SerializeToString(deterministic=True))
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 
 def is_channelwise(slopes: NDArray[np.generic]) -> bool:
-    """Whether the slopes are one per channel of a (B, C, H, W) input."""
-    return slopes.ndim == 3 and slopes.shape[1:] == (1, 1)
+    """Whether the slopes are one per channel of a (B, C, H, W) input; a single one is shared by all channels."""
+    return slopes.ndim == 3 and len(slopes) > 1 and slopes.shape[1:] == (1, 1)
 
 
 def split_prelu(
