@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import structlog
 from fastapi import FastAPI
-from redis.asyncio import Redis
 
 from service.api.application import build_application
 from service.api.dependencies import ServiceParts
-from service.errors import CorefaceError, SetupError
+from service.engine.local import LocalEngine, SetProcessor
+from service.engine.remote import RemoteEngine
+from service.errors import SetupError
 from service.observability.metrics import Metrics
 from service.pipeline.template_creation import TemplateCreator
 from service.pipeline.verification import Verifier
 from service.policies import creation_policy
-from service.protocols import TemplateEngine
+from service.protocols import TemplateEngine, TemplateSealer, TemplateStore
 from service.runtime.pack import Pack, load_pack
 from service.settings import EngineKind, Settings
 from service.store.connection import connect_redis
@@ -48,7 +48,33 @@ async def _open_parts(
     redis = connect_redis(redis_url)
     sealer = AesGcmTemplateSealer(key)
     store = RedisTemplateStore(redis, sealer, PayloadSealer(key, SealingPurpose.EMBEDDINGS), settings.retention)
-    engine = _choose_engine(settings, redis, pack, key)
+    engine: TemplateEngine
+    if settings.engine is EngineKind.LOCAL:
+        engine = build_local_engine(settings, pack)
+    else:
+        engine = RemoteEngine(
+            redis,
+            PayloadSealer(key, SealingPurpose.ENGINE),
+            pack.fingerprint,
+            max_waiting_sets=settings.limits.max_waiting_sets,
+        )
+    try:
+        await engine.start()
+        yield assemble_parts(settings, pack, engine, store, sealer, metrics)
+    finally:
+        await engine.stop()
+        await redis.aclose()
+
+
+def assemble_parts(
+    settings: Settings,
+    pack: Pack,
+    engine: TemplateEngine,
+    store: TemplateStore,
+    sealer: TemplateSealer,
+    metrics: Metrics,
+) -> ServiceParts:
+    """The pipeline around an engine and a store; opens nothing."""
     creator = TemplateCreator(engine, store, pack.fingerprint, creation_policy(settings))
     verifier = Verifier(
         creator,
@@ -58,48 +84,30 @@ async def _open_parts(
         width=pack.manifest.embedder.width,
         operating_point=pack.operating_point,
     )
-    try:
-        await _start(engine)
-        yield ServiceParts(
-            pack=pack,
-            engine=engine,
-            store=store,
-            sealer=sealer,
-            creator=creator,
-            verifier=verifier,
-            limits=settings.limits,
-            metrics=metrics,
-        )
-    finally:
-        await engine.stop()
-        await redis.aclose()
+    return ServiceParts(
+        pack=pack,
+        engine=engine,
+        store=store,
+        sealer=sealer,
+        creator=creator,
+        verifier=verifier,
+        limits=settings.limits,
+        metrics=metrics,
+    )
 
 
-async def _start(engine: TemplateEngine) -> None:
-    try:
-        await engine.start()
-    except CorefaceError as error:
-        structlog.stdlib.get_logger("coreface.start").error("cannot_start", code=error.code, detail=error.detail)
-        raise
+def build_local_engine(settings: Settings, pack: Pack) -> LocalEngine:
+    """The pack's networks in this process, loaded when the engine starts."""
 
-
-def _choose_engine(settings: Settings, redis: Redis, pack: Pack, key: bytes) -> TemplateEngine:
-    if settings.engine is EngineKind.LOCAL:
-        # Only here: in remote mode this process loads no decoder and no network.
+    def build() -> tuple[SetProcessor, str]:
+        # Only here: an API process with a remote engine loads no decoder and no network.
         from service.assembly import build_set_processor
-        from service.engine.local import LocalEngine
 
-        return LocalEngine(
-            lambda: build_set_processor(pack, settings),
-            pack.fingerprint,
-            max_batch_sets=settings.max_batch_sets,
-            max_waiting_sets=settings.limits.max_waiting_sets,
-        )
-    from service.engine.remote import RemoteEngine
+        return build_set_processor(pack, settings)
 
-    return RemoteEngine(
-        redis,
-        PayloadSealer(key, SealingPurpose.ENGINE),
+    return LocalEngine(
+        build,
         pack.fingerprint,
+        max_batch_sets=settings.max_batch_sets,
         max_waiting_sets=settings.limits.max_waiting_sets,
     )

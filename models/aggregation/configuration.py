@@ -20,6 +20,9 @@ class Fusion(StrEnum):
     CONE = "cone"
     """The core's queries attend to the set, the value path is the identity: the template is a weighted sum of
     the set's embeddings. Starts as pooling by a power of the norm."""
+    CENTRED_CONE = "centred_cone"
+    """The cone over embeddings freed of what bad quality alone puts into them: each has the mean embedding of its
+    feature norm taken off first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +40,16 @@ class AggregatorConfig:
     """Of the straight-through Gumbel-Softmax in training."""
     gamma_start: float = 0.01
     """Start of the learned weight of quality against diversity in the core selection."""
-    norm_power_start: float = 4.0
+    norm_power_start: float = 5.0
     """Start of the learned power of the norm in the cone's pooling."""
+    judge_width: int = 64
+    """Hidden units of the cone's judge of single samples."""
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> AggregatorConfig:
+        """Raises TypeError or ValueError for anything that `to_json` would not write."""
         values = json.loads(text)
         return cls(**{**values, "fusion": Fusion(values["fusion"])})

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+VERSION = 1
+"""Raised whenever the same draw gives other pixels; embeddings extracted with another version are made again."""
 
 Image = NDArray[np.uint8]  # (H, W, 3)
 
@@ -68,7 +72,7 @@ def degrade(
 
 def jitter(image_bgr: Image, place: FacePlace, rng: np.random.Generator) -> Image:
     """Crop and alignment error: turn up to 12 degrees, scale 0.85 to 1.2, shift up to 0.2 eye distances."""
-    turn = cv2.getRotationMatrix2D(place.centre, rng.uniform(-12.0, 12.0), rng.uniform(0.85, 1.2))
+    turn = np.array(cv2.getRotationMatrix2D(place.centre, rng.uniform(-12.0, 12.0), rng.uniform(0.85, 1.2)), np.float64)
     turn[:, 2] += rng.uniform(-0.2, 0.2, 2) * place.eye_distance
     return _uint8(cv2.warpAffine(image_bgr, turn, image_bgr.shape[1::-1], borderMode=cv2.BORDER_REFLECT_101))
 
@@ -145,8 +149,8 @@ def add_noise(image_bgr: Image, place: FacePlace, rng: np.random.Generator) -> I
     grain = rng.uniform(1.0, 2.5)
     channels = 3 if rng.random() < 0.5 else 1
     noise = rng.normal(0.0, rng.uniform(4.0, 36.0), (round(height / grain), round(width / grain), channels))
-    noise = cv2.resize(noise.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    return _uint8(image_bgr + noise.reshape(height, width, channels))
+    enlarged = cv2.resize(noise.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return _uint8(image_bgr + enlarged.reshape(height, width, channels))
 
 
 def compress(image_bgr: Image, place: FacePlace, rng: np.random.Generator) -> Image:
@@ -157,10 +161,11 @@ def compress(image_bgr: Image, place: FacePlace, rng: np.random.Generator) -> Im
     source = cv2.resize(image_bgr, (width // 2, height // 2), interpolation=cv2.INTER_AREA) if halved else image_bgr
     encoded = cv2.imencode(".jpg", source, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise ValueError(f"OpenCV cannot read its own JPEG of {width}x{height} pixels")
     return _uint8(cv2.resize(decoded, (width, height), interpolation=cv2.INTER_LINEAR) if halved else decoded)
 
 
-def _uint8(values: NDArray[np.generic]) -> Image:
-    if values.dtype == np.uint8:
-        return values
+def _uint8(values: NDArray[Any]) -> Image:
+    """Rounded and clipped to 0..255."""
     return np.clip(np.rint(values.astype(np.float32)), 0, 255).astype(np.uint8)

@@ -7,7 +7,6 @@ detection, so that landmark error caused by bad pixels is there as it is in prod
 from __future__ import annotations
 
 import hashlib
-import inspect
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.aggregation import degradation
 from models.aggregation.data import CLEAN, EmbeddingCache
+from models.aggregation.degradation import VERSION as DEGRADATION_VERSION
 from models.aggregation.degradation import FacePlace, degrade
 from models.aggregation.lfw import Split, images_of, people_of
 from service.errors import SampleRejectedError
 from service.protocols import FaceDetector, FaceEmbedder
-from service.runtime.manifest import Manifest
+from service.runtime.manifest import PIPELINE_VERSION, Manifest
 from service.runtime.onnx import load_session
 from service.runtime.pack import Pack
 from service.settings import Device
@@ -40,6 +39,12 @@ from service.vision.yunet import YuNetDetector
 LIMITS = ImageLimits(max_pixels=25_000_000, max_side=8192, max_jpeg_scans=100, max_scan_megapixels=250.0)
 MIN_EYE_DISTANCE_PIXELS = 8.0
 SEED = 20_240
+TRAINING_VERSIONS = 6
+"""Degraded copies of each training image."""
+EVALUATION_VERSIONS = 8
+"""Degraded copies of each image of the validation and test people."""
+SINGLE_VERSIONS = 3
+"""Degraded copies of each image of the people with one image."""
 _ALIGNED_PLACE = FacePlace(centre=(56.0, 66.0), eye_distance=35.2)
 _BEFORE_DETECTION_EVERY = 3
 _CHUNK = 8
@@ -139,9 +144,8 @@ def _cache_key(manifest: Manifest, names: Sequence[str], degraded_versions: int)
     relevant = (
         manifest.detector.model_dump_json(),
         manifest.embedder.model_dump_json(),
-        inspect.getsource(degradation),
         "\n".join(names),
-        f"{degraded_versions} {SEED} {_BEFORE_DETECTION_EVERY}",
+        f"{PIPELINE_VERSION} {DEGRADATION_VERSION} {degraded_versions} {SEED} {_BEFORE_DETECTION_EVERY}",
     )
     return hashlib.sha256("\0".join(relevant).encode()).hexdigest()[:16]
 
@@ -157,6 +161,7 @@ def _load_detector(pack: Pack) -> FaceDetector:
         upscale=spec.upscale,
         score_threshold=spec.score_threshold,
         nms_iou=spec.nms_iou,
+        turn_below_score=spec.turn_below_score,
     )
 
 

@@ -1,6 +1,6 @@
-"""Training loss: identity classification with a margin that follows quality.
+"""Training losses: identity classification with a margin that follows quality, and set against set.
 
-Method: Kim, Jain & Liu, "AdaFace: Quality Adaptive Margin for Face Recognition", CVPR 2022, equations 7 to 9.
+AdaFace: Kim, Jain & Liu, "AdaFace: Quality Adaptive Margin for Face Recognition", CVPR 2022, equations 7 to 9.
 """
 
 from __future__ import annotations
@@ -52,3 +52,15 @@ class AdaFaceHead(nn.Module):
                 self.norm_mean.lerp_(norms.mean(), self.momentum)
                 self.norm_std.lerp_(norms.std(), self.momentum)
         return ((norms - self.norm_mean) / (self.norm_std + 1e-3) * self.concentration).clamp(-1.0, 1.0)
+
+
+def set_against_set(references: Tensor, probes: Tensor, *, scale: float, margin: float) -> Tensor:
+    """Each person's two sets must be nearer to each other than to any other person's of the batch.
+
+    references, probes: (P, D) unit rows, one person a row. Symmetric cross-entropy over the cosines with an
+    additive margin on the mated ones: the comparison that the service will make, on people without class centres.
+    """
+    cosine = references @ probes.T  # (P, P)
+    logits = scale * (cosine - margin * torch.eye(len(cosine)))
+    labels = torch.arange(len(cosine))
+    return (functional.cross_entropy(logits, labels) + functional.cross_entropy(logits.T, labels)) / 2.0

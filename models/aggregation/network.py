@@ -13,8 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from models.aggregation.cone import ConeFusion
 from models.aggregation.configuration import AggregatorConfig, Fusion
-from models.aggregation.fusion import CoresetMean, FusionInput
+from models.aggregation.fusion import AttentionFusion, CoresetMean, FusionInput
 from models.aggregation.selection import select_core
 
 
@@ -60,6 +61,10 @@ class FaceCoresetNet(nn.Module):
 
 
 def _build_fusion(config: AggregatorConfig) -> nn.Module:
-    if config.fusion is Fusion.CORESET_MEAN:
-        return CoresetMean()
-    raise ValueError(f"No such fusion: {config.fusion}")
+    match config.fusion:
+        case Fusion.CORESET_MEAN:
+            return CoresetMean()
+        case Fusion.FAITHFUL | Fusion.SCALED_FROM_ZERO:
+            return AttentionFusion(config)
+        case Fusion.CONE | Fusion.CENTRED_CONE:
+            return ConeFusion(config)

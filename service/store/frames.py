@@ -42,6 +42,11 @@ class FrameReader:
         self._row: list[object] = row
         self._next = 0
 
+    @property
+    def count(self) -> int:
+        """Fields of the row, read or not."""
+        return len(self._row)
+
     @classmethod
     def unpack(cls, frame: bytes, count: int) -> FrameReader:
         """A reader of the one row in `frame`."""
@@ -97,6 +102,13 @@ class FrameReader:
     def row(self, count: int) -> FrameReader:
         """A nested row of exactly `count` fields."""
         return FrameReader(self._take(), count)
+
+    def row_of(self, *counts: int) -> FrameReader:
+        """A nested row of one of these numbers of fields."""
+        value = self._take()
+        if not isinstance(value, list) or len(value) not in counts:
+            raise FrameError(f"Expected a row of {counts} fields.")
+        return FrameReader(value, len(value))
 
     def rows(self, count: int) -> list[FrameReader]:
         """Any number of nested rows of `count` fields each."""

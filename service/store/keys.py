@@ -51,3 +51,8 @@ def worker_set_key(fingerprint: str) -> str:
 def worker_key(fingerprint: str, worker_id: str) -> str:
     """String with a short life: the heartbeat of one worker."""
     return f"{PREFIX}{{{fingerprint}}}:worker:{worker_id}"
+
+
+def quarantine_key(fingerprint: str, blinded_samples: str) -> str:
+    """String with a short life: these samples ended the workers that tried them."""
+    return f"{PREFIX}{{{fingerprint}}}:quarantine:{blinded_samples}"

@@ -7,9 +7,9 @@ import pytest
 import structlog
 
 from service.settings import Limits
-from service.store.embedded import EmbeddedValkey
 from tests.api.running_api import RunningApi
 from tests.pipeline.fakes import png
+from tests.servers import RunningServer, ServerKind
 
 LIMITS = Limits(max_samples=4, max_sample_bytes=20_000, max_request_bytes=100_000, request_timeout_s=5.0)
 _serial = itertools.count()
@@ -26,16 +26,8 @@ def _quiet() -> None:
 
 
 @pytest.fixture(scope="session")
-def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Valkey for the tests of this folder."""
-    server = EmbeddedValkey(tmp_path_factory.mktemp("store"))
-    yield server.start()
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def _shared_api(valkey_url: str) -> Iterator[RunningApi]:
-    with RunningApi(valkey_url, LIMITS) as api:
+def _shared_api(_shared_servers: Callable[[ServerKind], RunningServer]) -> Iterator[RunningApi]:
+    with RunningApi(_shared_servers(ServerKind.VALKEY).url, LIMITS) as api:
         yield api
 
 

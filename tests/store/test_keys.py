@@ -15,6 +15,7 @@ def test_every_key_has_the_prefix_and_none_is_another() -> None:
         keys.reply_stream_key("f", "a"),
         keys.worker_set_key("f"),
         keys.worker_key("f", "a"),
+        keys.quarantine_key("f", "a"),
     ]
     assert len(set(names)) == len(names)
     assert all(name.startswith("coreface:") for name in names)
@@ -26,5 +27,6 @@ def test_the_keys_of_one_engine_share_a_slot() -> None:
         keys.reply_stream_key("f", "a"),
         keys.worker_set_key("f"),
         keys.worker_key("f", "a"),
+        keys.quarantine_key("f", "a"),
     ]
     assert {name[name.index("{") : name.index("}") + 1] for name in names} == {"{f}"}

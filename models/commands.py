@@ -1,0 +1,50 @@
+"""What the offline commands share: their arguments, their progress and how they write results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+CACHE_DIRECTORY = Path("artefacts/embeddings")
+
+
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """A parser with the arguments that every command on data takes."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="directory with lfw/, lfw_pairs.txt and lfw_splits.json"
+    )
+    parser.add_argument(
+        "--pack", type=Path, required=True, help="directory of an installed pack, whose detector and embedder are used"
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=CACHE_DIRECTORY, help="directory where extracted embeddings are kept"
+    )
+    return parser
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, told (done, total)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(title, total=None)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield show
+
+
+def write_json(path: Path, values: Mapping[str, object]) -> None:
+    """Indented, with a final newline."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,143 @@
+"""`coreface enrol`: folders of images become templates."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import secrets
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.sample_sets import SampleSet, find_sample_sets
+from service.cli.service_options import FacePolicyOption, JsonOption, LocalOption, UrlOption
+from service.cli.terminal import ProgressUpdate, Terminal
+from service.errors import SetupError
+from service.types import FacePolicy
+
+if TYPE_CHECKING:
+    from service.cli.service_connection import Answer, ServiceConnection
+
+_SETS_IN_FLIGHT = 4
+"""Enough to let a worker batch over sets."""
+
+
+def enrol(
+    paths: Annotated[list[Path], typer.Argument(help="Images, a folder of images, or a folder of such folders.")],
+    url: UrlOption = "http://127.0.0.1:8000",
+    local: LocalOption = False,
+    face_policy: FacePolicyOption = FacePolicy.LARGEST,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Write the sealed template of the one set to this .coreface file.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create templates. Images named one by one are one set; so is a folder; a folder of folders is one set each.
+
+    Ends with 0 when every set became a template, 1 when one did not, 2 when the command could not do its work.
+    """
+    sets = find_sample_sets(paths)
+    if output is not None and len(sets) != 1:
+        raise SetupError(f"--output takes one set; there are {len(sets)}.")
+    from service.cli.service_connection import connect_in_process, connect_to_service
+
+    terminal = Terminal(as_json=as_json)
+    connection = connect_in_process() if local else connect_to_service(url)
+    with terminal.progress("loading the model" if local else "connecting") as update:
+        entries = asyncio.run(_enrol_all(connection, sets, face_policy, output is not None, update))
+    if output is not None and "template_id" in entries[0]:
+        _write_privately(output, base64.b64decode(entries[0]["sealed_template"]))
+    for entry in entries:
+        entry.pop("sealed_template", None)
+    _show(terminal, sets, entries)
+    if any("error" in entry for entry in entries):
+        raise typer.Exit(1)
+
+
+async def _enrol_all(
+    connection: AbstractAsyncContextManager[ServiceConnection],
+    sets: Sequence[SampleSet],
+    face_policy: FacePolicy,
+    with_sealed: bool,
+    update: ProgressUpdate,
+) -> list[Answer]:
+    from service.cli.service_connection import ServiceProblemError
+
+    include = ["sealed_template"] if with_sealed else []
+    places = asyncio.Semaphore(_SETS_IN_FLIGHT)
+    done = 0
+
+    async def enrol_one(service: ServiceConnection, sample_set: SampleSet) -> Answer:
+        nonlocal done
+        async with places:
+            try:
+                samples = await asyncio.to_thread(sample_set.read)
+                outcome = await service.enrol(samples, face_policy.value, include)
+            except ServiceProblemError as error:
+                outcome = {"error": error.problem}
+        done += 1
+        update(f"enrolled {done} of {len(sets)}", done / len(sets))
+        return {"name": sample_set.name, "files": [str(path) for path in sample_set.files], **outcome}
+
+    async with connection as service:
+        update(f"enrolled 0 of {len(sets)}", 0.0)
+        # A group would wrap the one error that tells what to do.
+        tasks = [asyncio.ensure_future(enrol_one(service, sample_set)) for sample_set in sets]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def _show(terminal: Terminal, sets: Sequence[SampleSet], entries: Sequence[Answer]) -> None:
+    if terminal.as_json:
+        terminal.show_json({"templates": entries})
+        return
+    if len(entries) == 1:
+        _show_samples(terminal, sets[0], entries[0])
+    terminal.show_table(("set", "template", "used", "norm", ""), [_row(entry) for entry in entries])
+
+
+def _show_samples(terminal: Terminal, sample_set: SampleSet, entry: Answer) -> None:
+    samples = entry.get("samples") or entry.get("error", {}).get("samples") or []
+    terminal.show_table(
+        ("sample", "status", "norm", "core", "weight"),
+        [
+            (
+                sample_set.files[sample["index"]].name,
+                sample["reason"] or sample["status"],
+                "-" if sample["feature_norm"] is None else f"{sample['feature_norm']:.2f}",
+                "-" if sample["core_rank"] is None else str(sample["core_rank"] + 1),
+                f"{sample['weight']:.3f}",
+            )
+            for sample in samples
+        ],
+    )
+    if samples:
+        terminal.show_line("")
+
+
+def _row(entry: Answer) -> tuple[str, ...]:
+    count = len(entry["files"])
+    if "error" in entry:
+        return entry["name"], "-", f"0/{count}", "-", str(entry["error"].get("detail", entry["error"].get("code")))
+    used = sum(sample["status"] == "used" for sample in entry["samples"])
+    note = "cached" if entry["cached"] else ""
+    return entry["name"], entry["template_id"], f"{used}/{count}", f"{entry['template_norm']:.2f}", note
+
+
+def _write_privately(path: Path, data: bytes) -> None:
+    """Complete or not at all, for this user alone. Raises `SetupError`."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(data)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise SetupError(f"{str(path)!r} cannot be written: {error.strerror}.") from error

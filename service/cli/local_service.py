@@ -1,0 +1,35 @@
+"""The application of `--local`: the model in this process, nothing kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from service.api.application import build_application
+from service.api.dependencies import ServiceParts
+from service.app import assemble_parts, build_local_engine
+from service.cli.operator_settings import read_settings
+from service.cli.transient_store import TransientTemplateStore
+from service.observability.metrics import Metrics
+from service.runtime.pack import load_pack
+from service.store.sealing import AesGcmTemplateSealer, load_sealing_key
+
+
+def local_application() -> FastAPI:
+    """Raises `SetupError` and its kin: no valid pack, no valid key."""
+    settings = read_settings()
+    pack = load_pack(settings.packs_path / settings.pack)
+    sealer = AesGcmTemplateSealer(load_sealing_key(settings))
+
+    @asynccontextmanager
+    async def open_parts(metrics: Metrics) -> AsyncIterator[ServiceParts]:
+        engine = build_local_engine(settings, pack)
+        try:
+            await engine.start()
+            yield assemble_parts(settings, pack, engine, TransientTemplateStore(), sealer, metrics)
+        finally:
+            await engine.stop()
+
+    return build_application(open_parts)

@@ -1,0 +1,77 @@
+"""`coreface`: the commands, and how their failures are told. Each command loads what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from service import __version__
+from service.cli import bench_command, doctor, enrolment, packs, processes, verification
+from service.cli.sides import SidesCommand
+from service.cli.terminal import Terminal
+from service.errors import CorefaceError
+
+EXIT_ERROR = 2
+"""Whatever kept a command from its answer; 1 is left to answers (`non_match`, a set that failed, a broken check)."""
+
+
+def main() -> None:
+    """Entry point of the `coreface` script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and answer its exit status. Errors become one line, never a traceback."""
+    try:
+        build_cli()(args=list(arguments), prog_name="coreface")
+    except CorefaceError as error:
+        Terminal(as_json="--json" in arguments).show_problem({"code": error.code, "detail": error.detail})
+        return EXIT_ERROR
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else EXIT_ERROR
+    return 0
+
+
+def build_cli() -> typer.Typer:
+    """The tree of commands."""
+    cli = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    cli.callback()(_options)
+    cli.command()(processes.serve)
+    cli.command()(processes.api)
+    cli.command()(processes.worker)
+    cli.command()(enrolment.enrol)
+    cli.command(cls=SidesCommand)(verification.verify)
+    pack_commands = typer.Typer(help="Install and look at model packs.", no_args_is_help=True)
+    pack_commands.command("list")(packs.show_packs)
+    pack_commands.command("install")(packs.install)
+    pack_commands.command("verify")(packs.verify)
+    cli.add_typer(pack_commands, name="packs")
+    cli.command()(doctor.doctor)
+    cli.command()(bench_command.bench)
+    cli.command()(processes.openapi)
+    return cli
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"coreface {__version__}\n")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Face templates from sample sets, and 1:1 verification."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""`coreface serve`, `api`, `worker` and `openapi`: the processes of a service."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.operator_settings import read_settings
+from service.cli.terminal import Terminal
+from service.errors import SetupError
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+_BACKLOG = 512
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (to recognise them)
+
+Host = Annotated[str | None, typer.Option("--host", help="Address to listen on (COREFACE_HOST).")]
+Port = Annotated[int | None, typer.Option("--port", help="Port to listen on (COREFACE_PORT).")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Worker processes (COREFACE_WORKERS).")]
+
+
+def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None:
+    """Run a whole service on this machine: store, workers and API."""
+    from service.runtime.pack import load_pack
+    from service.settings import EngineKind
+    from service.store.embedded import EmbeddedValkey
+    from service.supervision import ChildPlan, Supervisor
+
+    settings = read_settings(host=host, port=port, workers=workers)
+    load_pack(settings.packs_path / settings.pack)  # its error is told better here than by three children
+    url = _url(settings)
+    _report(f"this service will answer on {url} (documentation: {url}/docs)")
+    if settings.host not in ("127.0.0.1", "localhost", "::1"):
+        _report("it has no authentication of its own: let only trusted networks reach it")
+    # -P: a folder `service` where the operator happens to be must not be taken for this one.
+    program = (sys.executable, "-P", "-m", "service")
+    worker_count = 0 if settings.engine is EngineKind.LOCAL else settings.workers
+    supervisor = Supervisor(
+        api=ChildPlan("api", (*program, "api", "--host", settings.host, "--port", str(settings.port))),
+        workers=[ChildPlan(f"worker {number}", (*program, "worker")) for number in range(1, worker_count + 1)],
+        environment=os.environ,
+        store=EmbeddedValkey(settings.state_path) if settings.redis_url is None else None,
+        ready_url=f"{url}/health/ready",
+        report=_report,
+    )
+    raise typer.Exit(supervisor.run())
+
+
+def api(host: Host = None, port: Port = None) -> None:
+    """Run one API process. It needs COREFACE_REDIS_URL and, somewhere, a worker."""
+    with _as_child():
+        settings = read_settings(host=host, port=port)
+        _log_to_stderr(settings)
+        _run_api(settings)
+
+
+def worker() -> None:
+    """Run one worker process. It needs COREFACE_REDIS_URL."""
+    with _as_child():
+        from service.engine.worker import run_worker
+
+        settings = read_settings()
+        _log_to_stderr(settings)
+        asyncio.run(run_worker(settings))
+
+
+def openapi() -> None:
+    """Print the OpenAPI document of the API."""
+    from service.api.application import describe_api
+
+    Terminal(as_json=True).show_json(describe_api())
+
+
+def _run_api(settings: Settings) -> None:
+    from service.api.http_server import serve_http
+    from service.app import create_app
+
+    application = create_app(settings)
+    with _listen(settings) as listener:
+        asyncio.run(serve_http(application, listener))
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Raises `SetupError` where somebody else listens already."""
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise SetupError(
+            f"The API cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another --port."
+        ) from error
+
+
+@contextmanager
+def _as_child() -> Iterator[None]:
+    """A supervisor does not start a process again that ends with this status."""
+    from service.supervision import SETUP_FAILED
+
+    try:
+        yield
+    except SetupError as error:
+        Terminal(as_json=False).show_problem({"code": error.code, "detail": error.detail})
+        raise typer.Exit(SETUP_FAILED) from error
+
+
+def _url(settings: Settings) -> str:
+    host = _WILDCARDS.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def _report(text: str) -> None:
+    sys.stderr.write(f"coreface: {text}\n")
+
+
+def _log_to_stderr(settings: Settings) -> None:
+    from service.observability.logs import configure_logging
+
+    try:
+        configure_logging(settings.log_level)
+    except ValueError as error:
+        raise SetupError(str(error)) from error

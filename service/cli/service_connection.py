@@ -1,0 +1,98 @@
+"""How `enrol` and `verify` reach a service: over HTTP, or the same application inside this very process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from service.errors import CorefaceError, SetupError
+
+_TIMEOUT_S = 120.0
+_MAX_RETRIES = 8
+_MAX_RETRY_AFTER_S = 10.0
+
+Answer = dict[str, Any]
+
+
+class ServiceProblemError(CorefaceError):
+    """The service answered a problem document."""
+
+    def __init__(self, problem: Answer) -> None:
+        super().__init__(str(problem.get("detail", "The service answered an error.")))
+        self.problem = problem
+
+
+class ServiceConnection:
+    """The two calls that the commands need. Waits and tries again where the service asks for it."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def enrol(self, samples: Sequence[bytes], face_policy: str, include: Sequence[str]) -> Answer:
+        """POST /v1/templates. Raises `ServiceProblemError`, `SetupError`."""
+        files = [("samples", ("sample", data, "application/octet-stream")) for data in samples]
+        fields = {"face_policy": face_policy, "include": ",".join(include)}
+        return await self._post("/v1/templates", files=files, data=fields)
+
+    async def verify(self, body: Answer) -> Answer:
+        """POST /v1/verify. Raises `ServiceProblemError`, `SetupError`."""
+        return await self._post("/v1/verify", json=body)
+
+    async def _post(self, path: str, **content: Any) -> Answer:
+        for _ in range(_MAX_RETRIES):
+            response = await self._send(path, content)
+            if response.status_code not in (429, 503) or "retry-after" not in response.headers:
+                break
+            await asyncio.sleep(min(float(response.headers["retry-after"]), _MAX_RETRY_AFTER_S))
+        return _read_answer(response)
+
+    async def _send(self, path: str, content: dict[str, Any]) -> httpx.Response:
+        try:
+            return await self._client.post(path, **content)
+        except httpx.TransportError as error:
+            raise SetupError(
+                f"No coreface service answers at {self._client.base_url} ({type(error).__name__}). Start one with "
+                "`coreface serve`, name another with --url, or work without one with --local."
+            ) from error
+
+
+@asynccontextmanager
+async def connect_to_service(url: str) -> AsyncIterator[ServiceConnection]:
+    """A running service. Raises `SetupError` for what is no URL."""
+    try:
+        client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S)
+    except httpx.InvalidURL as error:
+        raise SetupError(f"{url!r} is no URL of a service.") from error
+    async with client:
+        yield ServiceConnection(client)
+
+
+@asynccontextmanager
+async def connect_in_process() -> AsyncIterator[ServiceConnection]:
+    """The whole application in this process, with the settings' pack and no store. Raises `SetupError`."""
+    # Only here: this loads decoders and networks.
+    from service.cli.local_service import local_application
+
+    application = local_application()
+    async with application.router.lifespan_context(application):
+        transport = httpx.ASGITransport(application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://local", timeout=None) as client:  # noqa: S113 (in this process)
+            yield ServiceConnection(client)
+
+
+def _read_answer(response: httpx.Response) -> Answer:
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise SetupError(
+            f"What answers at {response.request.url} is no coreface service (status {response.status_code})."
+        )
+    if response.is_error:
+        raise ServiceProblemError(answer)
+    return answer

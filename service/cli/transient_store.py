@@ -1,0 +1,47 @@
+"""A template store that lives as long as one command, for `--local`: nothing is kept, nothing is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from service.errors import TemplateNotFoundError
+from service.types import EmbeddedSample, FacePolicy, Template
+
+
+class TransientTemplateStore:
+    """The `TemplateStore` of a single process and a single run; caches no embeddings."""
+
+    def __init__(self) -> None:
+        self._templates: dict[str, Template] = {}
+        self._ids_by_set: dict[str, str] = {}
+
+    async def find_by_set(self, set_key: str) -> Template | None:
+        template_id = self._ids_by_set.get(set_key)
+        return None if template_id is None else self._templates[template_id]
+
+    async def get(self, template_id: str) -> Template:
+        if template_id not in self._templates:
+            raise TemplateNotFoundError("With --local there are no stored templates: name files, or drop --local.")
+        return self._templates[template_id]
+
+    async def put(self, template: Template, set_key: str) -> Template:
+        template_id = self._ids_by_set.setdefault(set_key, template.template_id)
+        return self._templates.setdefault(template_id, template)
+
+    async def erase(self, template_id: str) -> None:
+        await self.get(template_id)
+        del self._templates[template_id]
+        self._ids_by_set = {key: kept for key, kept in self._ids_by_set.items() if kept != template_id}
+
+    async def get_embeddings(
+        self, digests: Sequence[str], fingerprint: str, face_policy: FacePolicy
+    ) -> dict[str, EmbeddedSample]:
+        return {}
+
+    async def put_embeddings(
+        self, samples: Sequence[EmbeddedSample], fingerprint: str, face_policy: FacePolicy
+    ) -> None:
+        """Nothing asks for them again."""
+
+    async def ping(self) -> None:
+        """Always there."""

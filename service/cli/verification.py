@@ -1,0 +1,83 @@
+"""`coreface verify`: one 1:1 comparison."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.service_options import FacePolicyOption, JsonOption, LocalOption, UrlOption
+from service.cli.sides import read_side, split_sides
+from service.cli.terminal import ProgressUpdate, Terminal
+from service.types import FacePolicy
+
+if TYPE_CHECKING:
+    from service.cli.service_connection import Answer, ServiceConnection
+
+
+def verify(
+    sides: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="REFERENCE... -- PROBE...",
+            help="A side is a template id, a .coreface file, or images and folders of images of one subject.",
+        ),
+    ],
+    operating_point: Annotated[
+        str | None, typer.Option("--operating-point", help="For example `fmr_1e-4`; unset: the pack's default.")
+    ] = None,
+    url: UrlOption = "http://127.0.0.1:8000",
+    local: LocalOption = False,
+    face_policy: FacePolicyOption = FacePolicy.LARGEST,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare a reference with a probe. Ends with 0 for a match, 1 for a non-match, 2 for no decision."""
+    reference, probe = split_sides(sides)
+    body: dict[str, object] = {
+        "reference": read_side(reference, face_policy.value),
+        "probe": read_side(probe, face_policy.value),
+    }
+    if operating_point is not None:
+        body["operating_point"] = operating_point
+    from service.cli.service_connection import ServiceProblemError, connect_in_process, connect_to_service
+
+    terminal = Terminal(as_json=as_json)
+    connection = connect_in_process() if local else connect_to_service(url)
+    try:
+        with terminal.progress("loading the model" if local else "connecting") as update:
+            answer = asyncio.run(_verify(connection, body, update))
+    except ServiceProblemError as error:
+        terminal.show_problem(error.problem)
+        raise typer.Exit(2) from error
+    _show(terminal, answer)
+    if answer["decision"] != "match":
+        raise typer.Exit(1)
+
+
+async def _verify(
+    connection: AbstractAsyncContextManager[ServiceConnection], body: dict[str, object], update: ProgressUpdate
+) -> Answer:
+    async with connection as service:
+        update("comparing", 0.5)
+        return await service.verify(body)
+
+
+def _show(terminal: Terminal, answer: Answer) -> None:
+    if terminal.as_json:
+        terminal.show_json(answer)
+        return
+    low, high = answer["threshold_interval"]
+    sign = ">=" if answer["decision"] == "match" else "<"
+    terminal.show_line(
+        f"{answer['decision']}: score {answer['score']:.4f} {sign} threshold {answer['threshold']:.4f} "
+        f"at {answer['operating_point']} (95 % of it {low:.4f} to {high:.4f})"
+    )
+    for side in ("reference", "probe"):
+        samples = answer[side]["samples"]
+        if samples is not None:
+            used = sum(sample["status"] == "used" for sample in samples)
+            reasons = ", ".join(sorted({sample["reason"] for sample in samples if sample["reason"]}))
+            terminal.show_line(f"{side}: {used} of {len(samples)} samples used" + (f" ({reasons})" if reasons else ""))
+    terminal.show_line("presentation-attack detection: not performed")

@@ -1,0 +1,205 @@
+"""What travels between API processes and workers: sealed msgpack frames in stream entries.
+
+    job entry    i  request id     r  reply stream     b  budget, milliseconds     p  sealed request
+    reply entry  i  request id                                                     p  sealed result or error
+
+The readable fields are bound into the seal, so none of them can be changed or moved to another entry. Images never
+lie readable in the server or its append-only file. A frame names its version; another one is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from service.errors import (
+    CorefaceError,
+    DeadlineExceededError,
+    FingerprintMismatchError,
+    InferenceFailedError,
+    NotReadyError,
+    OverloadedError,
+    SetQuarantinedError,
+    StoreUnavailableError,
+)
+from service.store.frames import FrameError, FrameReader, array_field, pack_frame
+from service.store.records import EMBEDDED_SAMPLE_FIELDS, embedded_sample_row, read_choice, read_embedded_sample
+from service.store.sealing import PayloadSealer, UnsealingError
+from service.types import (
+    Aggregation,
+    EmbeddedSample,
+    FacePolicy,
+    RejectedSample,
+    RejectionReason,
+    Sample,
+    SampleOutcome,
+    SetRequest,
+    SetResult,
+)
+
+FRAME_VERSION = 1
+
+_JOB_FIELDS = 6
+_RESULT_FIELDS = 5
+_ERROR_FIELDS = 4
+_AGGREGATION_FIELDS = 4
+_MAX_DETAIL_LENGTH = 1000
+
+_ERRORS: dict[str, type[CorefaceError]] = {
+    error.code: error
+    for error in (
+        DeadlineExceededError,
+        FingerprintMismatchError,
+        InferenceFailedError,
+        NotReadyError,
+        OverloadedError,
+        SetQuarantinedError,
+        StoreUnavailableError,
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SealedJob:
+    """One entry of a job stream."""
+
+    request_id: str
+    reply_stream: str
+    budget_ms: int
+    """Time for the answer, counted from the entry's own time stamp (the server's clock)."""
+    payload: bytes = field(repr=False)
+
+    def to_fields(self) -> dict[bytes, bytes]:
+        return {
+            b"i": self.request_id.encode(),
+            b"r": self.reply_stream.encode(),
+            b"b": str(self.budget_ms).encode(),
+            b"p": self.payload,
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[bytes, bytes]) -> SealedJob:
+        """Raises `FrameError`."""
+        try:
+            return cls(fields[b"i"].decode(), fields[b"r"].decode(), int(fields[b"b"]), fields[b"p"])
+        except (KeyError, ValueError) as error:
+            raise FrameError("The stream entry is no job.") from error
+
+
+def seal_job(request: SetRequest, reply_stream: str, budget_ms: int, sealer: PayloadSealer) -> SealedJob:
+    """The request as a job. Works through every image byte: call it off the event loop."""
+    frame = pack_frame(
+        [
+            FRAME_VERSION,
+            request.request_id,
+            [[sample.digest, sample.data] for sample in request.samples],
+            [embedded_sample_row(sample) for sample in request.known],
+            request.face_policy.value,
+            request.fingerprint,
+        ]
+    )
+    context = _job_context(request.request_id, reply_stream, budget_ms, request.fingerprint)
+    return SealedJob(request.request_id, reply_stream, budget_ms, sealer.seal(frame, context))
+
+
+def unseal_job(job: SealedJob, fingerprint: str, sealer: PayloadSealer) -> SetRequest:
+    """The request of a job for this pack, its `timeout_s` the whole budget. Raises `FrameError`.
+
+    Works through every image byte: call it off the event loop.
+    """
+    context = _job_context(job.request_id, job.reply_stream, job.budget_ms, fingerprint)
+    reader = FrameReader.unpack(_unseal(job.payload, context, sealer), _JOB_FIELDS)
+    _check_version(reader)
+    request = SetRequest(
+        request_id=reader.text(),
+        samples=tuple(Sample(row.text(), row.data()) for row in reader.rows(2)),
+        known=tuple(read_embedded_sample(row) for row in reader.rows(EMBEDDED_SAMPLE_FIELDS)),
+        face_policy=read_choice(reader, FacePolicy),
+        fingerprint=reader.text(),
+        timeout_s=job.budget_ms / 1000,
+    )
+    if (request.request_id, request.fingerprint) != (job.request_id, fingerprint):
+        raise FrameError("The job contradicts its own header.")
+    return request
+
+
+def seal_reply(request_id: str, reply: SetResult | CorefaceError, fingerprint: str, sealer: PayloadSealer) -> bytes:
+    """A result, or an error of the tree, as a sealed frame."""
+    row: list[object]
+    if isinstance(reply, SetResult):
+        row = [
+            FRAME_VERSION,
+            request_id,
+            [_outcome_row(outcome) for outcome in reply.outcomes],
+            None if reply.aggregation is None else _aggregation_row(reply.aggregation),
+            [[stage, seconds] for stage, seconds in reply.stage_seconds.items()],
+        ]
+    else:
+        row = [FRAME_VERSION, request_id, reply.code, reply.detail[:_MAX_DETAIL_LENGTH]]
+    return sealer.seal(pack_frame([row]), _reply_context(request_id, fingerprint))
+
+
+def unseal_reply(request_id: str, payload: bytes, fingerprint: str, sealer: PayloadSealer) -> SetResult | CorefaceError:
+    """The answer to this very request: the result, or the error that the worker met, as the class of its code.
+
+    Raises `FrameError`.
+    """
+    frame = _unseal(payload, _reply_context(request_id, fingerprint), sealer)
+    reader = FrameReader.unpack(frame, 1).row_of(_RESULT_FIELDS, _ERROR_FIELDS)
+    _check_version(reader)
+    if reader.text() != request_id:
+        raise FrameError("The reply contradicts its own header.")
+    if reader.count == _ERROR_FIELDS:
+        return _ERRORS.get(reader.text(), InferenceFailedError)(reader.text(_MAX_DETAIL_LENGTH))
+    return SetResult(
+        request_id=request_id,
+        outcomes=tuple(_read_outcome(row) for row in reader.rows(2)),
+        aggregation=reader.optional(lambda field: _read_aggregation(field.row(_AGGREGATION_FIELDS))),
+        stage_seconds={row.text(): row.number() for row in reader.rows(2)},
+    )
+
+
+def _outcome_row(outcome: SampleOutcome) -> list[object]:
+    if isinstance(outcome, EmbeddedSample):
+        return [None, embedded_sample_row(outcome)]
+    return [outcome.reason.value, outcome.digest]
+
+
+def _read_outcome(row: FrameReader) -> SampleOutcome:
+    reason = row.optional(lambda field: read_choice(field, RejectionReason))
+    if reason is None:
+        return read_embedded_sample(row.row(EMBEDDED_SAMPLE_FIELDS))
+    return RejectedSample(row.text(), reason)
+
+
+def _aggregation_row(aggregation: Aggregation) -> list[object]:
+    return [
+        array_field(aggregation.vector),
+        aggregation.norm,
+        list(aggregation.core_indices),
+        list(aggregation.weights),
+    ]
+
+
+def _read_aggregation(row: FrameReader) -> Aggregation:
+    return Aggregation(row.array(-1), row.number(), row.many(FrameReader.integer), row.many(FrameReader.number))
+
+
+def _check_version(reader: FrameReader) -> None:
+    if reader.integer() != FRAME_VERSION:
+        raise FrameError("The frame has a version that this process does not know.")
+
+
+def _unseal(payload: bytes, context: str, sealer: PayloadSealer) -> bytes:
+    try:
+        return sealer.unseal(payload, context)
+    except UnsealingError as error:
+        raise FrameError("The frame cannot be opened; does every process have the same sealing key?") from error
+
+
+def _job_context(request_id: str, reply_stream: str, budget_ms: int, fingerprint: str) -> str:
+    return f"job\n{fingerprint}\n{request_id}\n{reply_stream}\n{budget_ms}"
+
+
+def _reply_context(request_id: str, fingerprint: str) -> str:
+    return f"reply\n{fingerprint}\n{request_id}"

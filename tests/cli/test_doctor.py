@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import RunCommand
+
+RunJson = Callable[..., tuple[int, Any]]
+
+
+def checks(answer: Any) -> dict[str, Any]:
+    return {check["name"]: check for check in answer["checks"]}
+
+
+def test_a_sound_machine_is_sound(
+    coreface_json: RunJson, default_pack_path: Path, monkeypatch: pytest.MonkeyPatch, valkey_url: str
+) -> None:
+    monkeypatch.setenv("COREFACE_STATE_DIR", str(default_pack_path.parents[1]))
+    monkeypatch.setenv("COREFACE_REDIS_URL", valkey_url)
+    status, answer = coreface_json("doctor")
+    assert answer["ok"], answer
+    assert status == 0
+    assert "ExecutionProvider runs" in checks(answer)["execution provider"]["found"]
+    assert "COREFACE_REDIS_URL answers" in checks(answer)["store"]["found"]
+    assert not any(check["remedy"] for check in answer["checks"])
+
+
+def test_everything_broken_is_told_with_what_to_do(
+    coreface: RunCommand, coreface_json: RunJson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COREFACE_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("COREFACE_REDIS_URL", f"unix://{tmp_path}/nobody.sock")
+    monkeypatch.setenv("COREFACE_SEALING_KEY", "too short")
+    status, answer = coreface_json("doctor")
+    assert status == 1
+    broken = {name for name, check in checks(answer).items() if not check["ok"]}
+    assert broken == {"store", "sealing key", "pack", "execution provider"}
+    assert all(check["remedy"] for check in answer["checks"] if not check["ok"])
+    status, out, _ = coreface("doctor")
+    assert status == 1
+    assert "pack: Run `coreface packs install opencv-sface`." in out
+
+
+def test_a_first_start_is_no_fault_and_nothing_is_made(
+    coreface_json: RunJson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COREFACE_STATE_DIR", str(tmp_path / "state"))
+    _, answer = coreface_json("doctor")
+    found = checks(answer)
+    assert found["state directory"]["ok"]
+    assert found["sealing key"]["ok"]
+    assert found["store"]["ok"]
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_state_directory_open_to_others_is_told(
+    coreface_json: RunJson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("COREFACE_STATE_DIR", str(tmp_path))
+    assert "chmod 700" in checks(coreface_json("doctor")[1])["state directory"]["remedy"]

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from service.cli.transient_store import TransientTemplateStore
+from service.errors import TemplateNotFoundError
+from service.types import FacePolicy, Template
+from tests.pipeline.fakes import embed
+
+
+def template(template_id: str) -> Template:
+    return Template(template_id, "f" * 32, np.ones(4, np.float32) / 2, 2.0, 0.0, 1.0, ())
+
+
+async def test_the_first_template_of_a_set_stays() -> None:
+    store = TransientTemplateStore()
+    assert await store.find_by_set("set") is None
+    first = await store.put(template("one"), "set")
+    assert await store.put(template("two"), "set") is first
+    assert await store.find_by_set("set") is first
+    assert await store.get("one") is first
+
+
+async def test_what_is_erased_is_gone() -> None:
+    store = TransientTemplateStore()
+    await store.put(template("one"), "set")
+    await store.erase("one")
+    assert await store.find_by_set("set") is None
+    for call in (store.get, store.erase):
+        with pytest.raises(TemplateNotFoundError):
+            await call("one")
+
+
+async def test_embeddings_are_not_kept() -> None:
+    store = TransientTemplateStore()
+    sample = embed("0" * 64)
+    await store.put_embeddings([sample], "f" * 32, FacePolicy.LARGEST)
+    assert await store.get_embeddings([sample.digest], "f" * 32, FacePolicy.LARGEST) == {}
