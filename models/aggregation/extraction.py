@@ -39,12 +39,14 @@ from service.vision.yunet import YuNetDetector
 LIMITS = ImageLimits(max_pixels=25_000_000, max_side=8192, max_jpeg_scans=100, max_scan_megapixels=250.0)
 MIN_EYE_DISTANCE_PIXELS = 8.0
 SEED = 20_240
-TRAINING_VERSIONS = 6
-"""Degraded copies of each training image."""
-EVALUATION_VERSIONS = 8
-"""Degraded copies of each image of the validation and test people."""
-SINGLE_VERSIONS = 3
-"""Degraded copies of each image of the people with one image."""
+_DEGRADED_VERSIONS = {
+    Split.TRAIN: 6,
+    Split.VALIDATION: 8,
+    Split.TEST: 8,
+    Split.SINGLE_TRAIN: 3,
+    Split.SINGLE_TEST: 3,
+}
+"""Degraded copies of each image."""
 _ALIGNED_PLACE = FacePlace(centre=(56.0, 66.0), eye_distance=35.2)
 _BEFORE_DETECTION_EVERY = 3
 _CHUNK = 8
@@ -108,17 +110,30 @@ class PackVision:
         return {version: embedding for version, embedding in embedded if embedding is not None}
 
 
-def extract(
-    pack: Pack, data: Path, split: Split, *, degraded_versions: int, cache_directory: Path, progress: Progress
-) -> EmbeddingCache:
-    """Embeddings of a split, from `cache_directory` when they were extracted before with the same networks,
-    degradation and people. Deterministic; two threads."""
+def extract_split(pack: Pack, data: Path, split: Split, *, cache_directory: Path, progress: Progress) -> EmbeddingCache:
+    """Embeddings of a split of LFW, from `cache_directory` when they were extracted before with the same networks,
+    degradation and people."""
     names = people_of(data, split)
-    path = cache_directory / f"{split.value}-{_cache_key(pack.manifest, names, degraded_versions)}.npz"
+    versions = _DEGRADED_VERSIONS[split]
+    path = cache_directory / f"{split.value}-{_cache_key(pack.manifest, names, versions)}.npz"
     if path.is_file():
         return EmbeddingCache.load(path)
-    work = [(person, image) for person, name in enumerate(names) for image in images_of(data, name)]
-    vision = PackVision.load(pack)
+    images = [images_of(data, name) for name in names]
+    cache = extract(PackVision.load(pack), names, images, degraded_versions=versions, progress=progress)
+    cache.save(path)
+    return cache
+
+
+def extract(
+    vision: PackVision,
+    names: Sequence[str],
+    images: Sequence[Sequence[Path]],
+    *,
+    degraded_versions: int,
+    progress: Progress,
+) -> EmbeddingCache:
+    """Embeddings of each named person's image files, clean and degraded. Deterministic; two threads."""
+    work = [(person, path) for person, paths in enumerate(images) for path in paths]
     rows: list[tuple[int, int, int, Embedding]] = []
     without_face = 0
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -127,8 +142,8 @@ def extract(
             without_face += not versions
             rows.extend((person, number, version, versions[version]) for version in sorted(versions))
             progress(number + 1, len(work))
-    cache = EmbeddingCache(
-        names=names,
+    return EmbeddingCache(
+        names=tuple(names),
         person=np.array([row[0] for row in rows], dtype=np.int64),
         image=np.array([row[1] for row in rows], dtype=np.int64),
         version=np.array([row[2] for row in rows], dtype=np.int64),
@@ -136,8 +151,6 @@ def extract(
         norms=np.array([row[3].norm for row in rows], dtype=np.float32),
         images_without_face=without_face,
     )
-    cache.save(path)
-    return cache
 
 
 def _cache_key(manifest: Manifest, names: Sequence[str], degraded_versions: int) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from models.aggregation.configuration import AggregatorConfig, Fusion
-from models.aggregation.extraction import TRAINING_VERSIONS, extract
+from models.aggregation.extraction import extract_split
 from models.aggregation.lfw import Split
 from models.aggregation.training import TrainingRecipe, train_aggregator
 from models.aggregation.weights import save_weights
@@ -31,14 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     config = AggregatorConfig(Fusion(options.fusion), pack.manifest.embedder.width)
     recipe = TrainingRecipe(steps=options.steps, seed=options.seed)
     with progress_bar("embeddings of the train people") as show:
-        cache = extract(
-            pack,
-            options.data,
-            Split.TRAIN,
-            degraded_versions=TRAINING_VERSIONS,
-            cache_directory=options.cache,
-            progress=show,
-        )
+        cache = extract_split(pack, options.data, Split.TRAIN, cache_directory=options.cache, progress=show)
     with progress_bar("training") as show:
         network = train_aggregator(config, recipe, cache, show)
     save_weights(network, options.output / "weights.npz")

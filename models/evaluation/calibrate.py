@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from models.aggregation.extraction import EVALUATION_VERSIONS, SINGLE_VERSIONS, extract
+from models.aggregation.extraction import extract_split
 from models.aggregation.lfw import Split
 from models.commands import parser_of, progress_bar
 from models.evaluation.aggregates import aggregate_with_file
@@ -20,10 +20,11 @@ FEWEST_FALSE_MATCHES = 30
 """Behind each threshold: the rule of 30, below which a rate is no better known than by half of itself."""
 COMMAND = "python -m models.evaluation.calibrate --data DATA --pack PACK --output models/packs/opencv-sface"
 _DATA = (
-    "LFW people of the splits `validation` ({validation}) and `single_train` ({singles}), unseen in training. Templates "
-    "made by the exported aggregator. Pooled in equal numbers: one clean image against one clean image, one clean image "
-    "against a set, a set against a set (2 to 12 samples, 80 % degraded, fewer where a person has few images). Non-mated: "
-    "each pair of people once for each kind. Mated: disjoint halves of the images of the `validation` people."
+    "LFW people of the splits `validation` ({validation}) and `single_train` ({singles}), unseen in training. "
+    "Templates made by the exported aggregator. Pooled in equal numbers: one clean image against one clean image, one "
+    "clean image against a set, a set against a set (2 to 12 samples, 80 % degraded, fewer where a person has few "
+    "images). Non-mated: each pair of people once for each kind. Mated: disjoint halves of the images of the "
+    "`validation` people."
 )
 
 
@@ -41,7 +42,7 @@ def observed_table(scores: Mapping[Kind, ComparisonScores], points: Sequence[Ope
     """Markdown: what each kind of comparison meets at given thresholds."""
     lines = ["| operating point | comparison | FMR | FNMR |", "|---|---|---|---|"]
     for point in points:
-        for kind, part in {**scores, "all": pool_kinds(scores)}.items():
+        for kind, part in [*scores.items(), ("all", pool_kinds(scores))]:
             matches = false_match_count(part.non_mated, point.threshold)
             missed = false_non_match_rate(part.mated, point.threshold)
             lines.append(
@@ -73,13 +74,9 @@ def main(arguments: list[str] | None = None) -> None:
     verify_file(aggregator, manifest.aggregator.sha256)
     splits = (Split.TEST, Split.SINGLE_TEST) if options.report else (Split.VALIDATION, Split.SINGLE_TRAIN)
     caches = []
-    for split, versions in zip(splits, (EVALUATION_VERSIONS, SINGLE_VERSIONS), strict=True):
+    for split in splits:
         with progress_bar(f"embeddings of the {split} people") as show:
-            caches.append(
-                extract(
-                    pack, options.data, split, degraded_versions=versions, cache_directory=options.cache, progress=show
-                )
-            )
+            caches.append(extract_split(pack, options.data, split, cache_directory=options.cache, progress=show))
     scores = compare_mixed(caches, aggregate_with_file(aggregator), MixedProtocol())
     path = options.output / CALIBRATION_FILE
     if options.report:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from models.aggregation.data import EmbeddingCache
-from models.aggregation.extraction import EVALUATION_VERSIONS, extract
+from models.aggregation.extraction import extract_split
 from models.aggregation.lfw import Split
 from models.commands import parser_of, progress_bar, write_json
 from models.evaluation.aggregates import aggregate_with_file, baselines
@@ -45,8 +44,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resamples", type=int, default=500, help="bootstrap resamples of the people")
     parser.add_argument("--output", type=Path, default=Path("artefacts/evaluation"), help="directory for the report")
     options = parser.parse_args(arguments)
-    cache = _embeddings(options)
     pack = load_pack(options.pack)
+    with progress_bar(f"embeddings of the {options.split} people") as show:
+        cache = extract_split(pack, options.data, Split(options.split), cache_directory=options.cache, progress=show)
     exported = options.aggregator or pack.model_path(pack.manifest.aggregator)
     protocol = SetProtocol(draws=options.draws)
     aggregates = {**baselines(pack.manifest.embedder.width), "aggregator": aggregate_with_file(exported)}
@@ -71,19 +71,6 @@ def markdown_table(rates: Mapping[str, Sequence[ErrorRates]]) -> str:
         cells = [f"{rate.fnmr:.4f} ({rate.fnmr_interval[0]:.3f}-{rate.fnmr_interval[1]:.3f})" for rate in row]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _embeddings(options: argparse.Namespace) -> EmbeddingCache:
-    split = Split(options.split)
-    with progress_bar(f"embeddings of the {split} people") as show:
-        return extract(
-            load_pack(options.pack),
-            options.data,
-            split,
-            degraded_versions=EVALUATION_VERSIONS,
-            cache_directory=options.cache,
-            progress=show,
-        )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ ones, which is what thresholds at low FMRs need.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -61,7 +62,7 @@ def compare_mixed(
     }
 
 
-def pool_kinds(scores: dict[Kind, ComparisonScores]) -> ComparisonScores:
+def pool_kinds(scores: Mapping[Kind, ComparisonScores]) -> ComparisonScores:
     """All kinds as one; they have as many comparisons each."""
     parts = list(scores.values())
     return ComparisonScores(
