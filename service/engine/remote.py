@@ -118,7 +118,7 @@ class RemoteEngine:
         finally:
             alarm.cancel()
             del self._waiting[request.request_id]
-            if not _settled(waiting.answer) and entry_id is not None:
+            if not _answered(waiting.answer) and entry_id is not None:
                 self._background.spawn(self._withdraw(entry_id))
 
     async def status(self) -> EngineStatus:
@@ -231,12 +231,11 @@ class RemoteEngine:
                 waiting.answer.set_exception(error)
 
 
-def _settled(answer: asyncio.Future[SetResult]) -> bool:
-    """Whether an answer came. Marks an error as seen, in case its caller went another way."""
+def _answered(answer: asyncio.Future[SetResult]) -> bool:
+    """Whether an answer came in time. Marks an error as seen, in case its caller went another way."""
     if answer.cancelled() or not answer.done():
         return False
-    answer.exception()
-    return True
+    return not isinstance(answer.exception(), DeadlineExceededError)
 
 
 def _expire(answer: asyncio.Future[SetResult]) -> None:

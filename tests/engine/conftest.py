@@ -18,6 +18,7 @@ from service.protocols import TemplateEngine
 from service.store.connection import connect_redis
 from service.store.sealing import PayloadSealer, SealingPurpose
 from tests.engine.fakes import FINGERPRINT, PROVIDER, FakeProcessor
+from tests.engine.polling import until
 from tests.servers import RunningServer, ServerKind
 
 KEY = bytes(range(32))
@@ -78,9 +79,10 @@ async def running_remote(
 
 
 async def until_ready(engine: TemplateEngine) -> None:
-    async with asyncio.timeout(60):
-        while not (await engine.status()).ready:  # noqa: ASYNC110 (the worker announces itself through the server)
-            await asyncio.sleep(0.02)
+    async def ready() -> bool:
+        return (await engine.status()).ready
+
+    await until(ready)
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from service.errors import (
 from service.types import EmbeddedSample, RejectedSample, RejectionReason
 from tests.engine.conftest import EngineUnderTest
 from tests.engine.fakes import PROVIDER, embed, make_request, make_sample
+from tests.engine.polling import until
 
 
 async def test_a_set_becomes_what_the_processor_makes_of_it(under_test: EngineUnderTest) -> None:
@@ -72,9 +73,7 @@ async def test_concurrent_sets_get_their_own_answers(under_test: EngineUnderTest
 async def test_sets_are_batched(under_test: EngineUnderTest, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     first = asyncio.create_task(under_test.engine.create(make_request(f"wait:{gate}")))
-    async with asyncio.timeout(60):
-        while not under_test.processor.batches:  # noqa: ASYNC110 (filled by the compute thread)
-            await asyncio.sleep(0.005)
+    await until(lambda: under_test.processor.batches)
     rest = [asyncio.create_task(under_test.engine.create(make_request(f"face {n}"))) for n in range(4)]
     await asyncio.sleep(0.5)
     gate.touch()
@@ -128,9 +127,7 @@ async def test_too_much_at_once_is_refused_at_once(under_test: EngineUnderTest, 
 async def test_a_caller_that_goes_away_frees_its_place(under_test: EngineUnderTest, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     blocker = asyncio.create_task(under_test.engine.create(make_request(f"wait:{gate}")))
-    async with asyncio.timeout(60):
-        while not under_test.processor.batches:  # noqa: ASYNC110 (filled by the compute thread)
-            await asyncio.sleep(0.005)
+    await until(lambda: under_test.processor.batches)
     for _ in range(30):
         gone = asyncio.create_task(under_test.engine.create(make_request("face")))
         await asyncio.sleep(0.005)
