@@ -134,7 +134,7 @@ class _Session:
 
     def verify_by_id(self) -> None:
         side = {"template_id": self._kept_id}
-        self._client.post("/v1/verify", json={"reference": side, "probe": side}).raise_for_status()
+        _require_success(self._client.post("/v1/verify", json={"reference": side, "probe": side}))
 
     def _renewed(self, count: int) -> list[bytes]:
         mark = next(self._counter).to_bytes(8, "big")
@@ -143,10 +143,15 @@ class _Session:
     def _create(self, pictures: Sequence[bytes]) -> str:
         files = [("samples", ("picture", data, "application/octet-stream")) for data in pictures]
         response = self._client.post("/v1/templates", files=files)
-        if response.is_error:
-            raise SetupError(f"The service answered {response.status_code}: {response.text}")
+        _require_success(response)
         template_id: str = response.json()["template_id"]
         return template_id
+
+
+def _require_success(response: httpx.Response) -> None:
+    """Raises `SetupError` with what the service said."""
+    if response.is_error:
+        raise SetupError(f"The service answered {response.status_code}: {response.text}")
 
 
 class _RecordingSession:

@@ -15,6 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.cli.processes import listen
+from service.settings import Settings
 from service.supervision import SETUP_FAILED
 
 
@@ -117,6 +119,14 @@ def test_an_api_process_answers_without_decoders_and_networks(
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_connections_send_at_once() -> None:
+    # asyncio sets TCP_NODELAY where the listening socket names its protocol.
+    with listen(Settings(port=0)) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.proto == socket.IPPROTO_TCP
 
 
 @pytest.mark.slow
