@@ -11,7 +11,6 @@ import signal
 import subprocess
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ _MAX_PAUSE_S = 10.0
 _STEADY_S = 30.0
 """A child that lived this long gets its next restart without a long pause."""
 _STOP_TIMEOUT_S = 40.0
-"""Longer than any request may take."""
+"""For the API, and again for the workers: longer than any request may take."""
 
 Report = Callable[[str], None]
 
@@ -45,45 +44,57 @@ class ChildPlan:
     """First word: an absolute path."""
 
 
+class _Restarts:
+    """When something that ended may be started again: the pause doubles until it once holds for a while."""
+
+    def __init__(self) -> None:
+        self._pause_s = _FIRST_PAUSE_S
+        self._started_at = 0.0
+        self._restart_at = 0.0
+
+    def note_start(self) -> None:
+        self._started_at = time.monotonic()
+
+    def note_end(self) -> None:
+        now = time.monotonic()
+        steady = now - self._started_at > _STEADY_S
+        self._pause_s = _FIRST_PAUSE_S if steady else min(2 * self._pause_s, _MAX_PAUSE_S)
+        self._restart_at = now + self._pause_s
+
+    @property
+    def due(self) -> bool:
+        return time.monotonic() >= self._restart_at
+
+
 class _Child:
-    """A planned process, its present incarnation, and when it may be started again."""
+    """A planned process and its present incarnation."""
 
     def __init__(self, plan: ChildPlan) -> None:
         self.plan = plan
         self.process: subprocess.Popen[bytes] | None = None
-        self.started_at = 0.0
-        self.restart_at = 0.0
-        self._pause_s = _FIRST_PAUSE_S
+        self.restarts = _Restarts()
 
     def start(self, environment: Mapping[str, str]) -> None:
-        self.process = start_child(self.plan.command, death_signal=signal.SIGTERM, env=environment)
-        self.started_at = time.monotonic()
+        # SIGKILL: without its supervisor nobody would end a child that does not listen. Jobs are not lost by it.
+        self.process = start_child(self.plan.command, death_signal=signal.SIGKILL, env=environment)
+        self.restarts.note_start()
 
     def take_exit(self) -> int | None:
         """The exit status, once, of a process that has ended; the pause before the next one then runs."""
         if self.process is None or (status := self.process.poll()) is None:
             return None
-        now = time.monotonic()
         self.process = None
-        self._pause_s = _FIRST_PAUSE_S if now - self.started_at > _STEADY_S else min(2 * self._pause_s, _MAX_PAUSE_S)
-        self.restart_at = now + self._pause_s
+        self.restarts.note_end()
         return status
 
     def ask_to_stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
 
-    def wait_or_kill(self, deadline: float) -> bool:
-        """Whether it ended by itself before the deadline (monotonic seconds)."""
-        if self.process is None:
-            return True
-        try:
-            self.process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+    def kill(self) -> None:
+        if self.process is not None:
             self.process.kill()
             self.process.wait()
-            return False
-        return True
 
 
 class Supervisor:
@@ -104,8 +115,12 @@ class Supervisor:
         self._workers = [_Child(plan) for plan in workers]
         self._environment = dict(environment)
         self._store = store
+        self._store_restarts = _Restarts()
+        self._store_up = False
         self._ready_url = ready_url
         self._report = report
+        # Without the proxies of the environment: the service is on this machine.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._stopping = threading.Event()
         self._hurry = threading.Event()
 
@@ -125,13 +140,14 @@ class Supervisor:
             if self._store is not None:
                 self._report("starting the embedded store")
                 self._environment["COREFACE_REDIS_URL"] = self._store.start()
+                self._store_restarts.note_start()
+                self._store_up = True
             self._report(f"starting the API and {len(self._workers)} worker(s)")
             for child in self._children:
                 child.start(self._environment)
             self._wait_until_ready()
             while not self._stopping.wait(_POLL_S):
-                self._watch_store()
-                self._watch_children()
+                self._watch()
         finally:
             if not self._stop():
                 status = 1
@@ -150,7 +166,7 @@ class Supervisor:
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_TIMEOUT_S
         while not self._stopping.wait(_POLL_S):
-            self._watch_children()
+            self._watch()
             if self._is_ready():
                 self._report("ready")
                 return
@@ -159,35 +175,45 @@ class Supervisor:
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(self._ready_url, timeout=1.0):  # noqa: S310 (our own loopback address)
+            with self._opener.open(self._ready_url, timeout=1.0):
                 return True
-        except (urllib.error.URLError, OSError):
+        except OSError:
             return False  # not listening yet, or 503 with the reasons
 
-    def _watch_store(self) -> None:
-        if self._store is None or self._store.running:
+    def _watch(self) -> None:
+        if self._store is not None:
+            self._watch_store(self._store)
+        self._watch_children()
+
+    def _watch_store(self, store: EmbeddedValkey) -> None:
+        if store.running:
             return
-        self._report("the embedded store ended; starting it again")
-        self._store.spawn()
-        self._store.wait_until_ready()
+        if self._store_up:
+            self._store_up = False
+            self._store_restarts.note_end()
+            self._report("the embedded store ended; starting it again")
+        elif self._store_restarts.due:
+            # Not waited for: the children find it by themselves when it has loaded its data.
+            store.spawn()
+            self._store_restarts.note_start()
+            self._store_up = True
 
     def _watch_children(self) -> None:
-        now = time.monotonic()
         for child in self._children:
             status = child.take_exit()
             if status == SETUP_FAILED:
                 raise SetupError(f"The {child.plan.name} process cannot start; its reason stands above.")
             if status is not None:
                 self._report(f"{child.plan.name} ended with status {status}; starting it again")
-            elif child.process is None and now >= child.restart_at:
+            elif child.process is None and child.restarts.due:
                 child.start(self._environment)
 
     def _stop(self) -> bool:
         """Whether everything ended by itself."""
         self._report("stopping")
-        deadline = time.monotonic() + _STOP_TIMEOUT_S
         gracefully = True
         for group in ([self._api], self._workers):
+            deadline = time.monotonic() + _STOP_TIMEOUT_S
             for child in group:
                 child.ask_to_stop()
             for child in group:
@@ -199,6 +225,7 @@ class Supervisor:
     def _wait_for(self, child: _Child, deadline: float) -> bool:
         while child.process is not None and child.process.poll() is None:
             if self._hurry.is_set() or time.monotonic() > deadline:
-                return child.wait_or_kill(0.0)
+                child.kill()
+                return False
             time.sleep(_POLL_S)
         return True

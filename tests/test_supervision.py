@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
+from redis.exceptions import RedisError
 
 from tests.end_to_end.running_service import free_port
 
@@ -145,11 +147,40 @@ def test_the_store_comes_first_and_is_started_again(supervise: Callable[..., Sup
     supervised = supervise(store=True)
     supervised.wait_for(lambda: supervised.says("ready\n") and len(supervised.starts()) == 1)
     assert supervised.starts()[0][1].startswith("unix://") or supervised.starts()[0][1].startswith("redis://")
-    holder = subprocess.run(
-        ["pgrep", "-f", str(supervised.directory / "state" / "valkey")], capture_output=True, text=True, check=True
-    )
-    for pid in holder.stdout.split():
-        os.kill(int(pid), signal.SIGKILL)
-    supervised.wait_for(lambda: supervised.says("the embedded store ended"))
+    with Redis.from_url(supervised.starts()[0][1]) as client:
+        first = client.info("server")["process_id"]
+        os.kill(first, signal.SIGKILL)
+        supervised.wait_for(lambda: supervised.says("the embedded store ended"))
+
+        def back() -> bool:
+            try:
+                return bool(client.info("server")["process_id"] != first)
+            except RedisError:
+                return False
+
+        supervised.wait_for(back)
     supervised.process.send_signal(signal.SIGTERM)
     assert supervised.process.wait(30) == 0
+    assert len(supervised.starts()) == 1
+
+
+def test_a_service_behind_a_proxy_finds_itself(
+    supervise: Callable[..., Supervised], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    supervised = supervise()
+    supervised.wait_for(lambda: supervised.says("ready\n"))
+
+
+def test_even_a_deaf_child_ends_with_a_supervisor_that_is_killed(supervise: Callable[..., Supervised]) -> None:
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + textwrap.dedent(WORKER)
+    supervised = supervise(worker=deaf, store=True)
+    supervised.wait_for(lambda: supervised.says("ready\n") and len(supervised.starts()) == 1)
+    with Redis.from_url(supervised.starts()[0][1]) as client:
+        store_pid = client.info("server")["process_id"]
+    supervised.process.kill()
+    supervised.process.wait()
+    supervised.wait_for(lambda: not alive(supervised.worker_pids()[0]) and not alive(store_pid))
