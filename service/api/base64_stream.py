@@ -34,9 +34,11 @@ class Base64StreamDecoder:
         self._rest = text[whole:] + held
 
     def finish(self) -> bytes | None:
-        """The bytes, or None when the text was no base64."""
+        """The bytes, or None when the text was no base64. Call it once."""
         complete = not self._rest or self._length > self._limit
-        return b"".join(self._decoded)[: self._limit + 1] if self._valid and complete else None
+        decoded = b"".join(self._decoded)
+        self._decoded.clear()  # so that a large set is never held twice
+        return decoded[: self._limit + 1] if self._valid and complete else None
 
     def _decode(self, quartets: bytes) -> None:
         if not quartets:

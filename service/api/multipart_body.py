@@ -82,8 +82,11 @@ class MultipartBodyReader:
         sample: not for the event loop."""
         if self._parser.state != MultipartState.END:
             raise InvalidRequestError("The multipart body ends before its closing boundary.")
-        samples = tuple(b"".join(pieces) for pieces in self._samples)
-        return MultipartBody(samples, {name: tuple(values) for name, values in self._fields.items()})
+        samples: list[bytes] = []
+        for pieces in self._samples:
+            samples.append(b"".join(pieces))
+            pieces.clear()  # so that a large set is never held twice
+        return MultipartBody(tuple(samples), {name: tuple(values) for name, values in self._fields.items()})
 
     def _on_part_begin(self) -> None:
         self._part = _Part()
