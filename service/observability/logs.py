@@ -58,6 +58,15 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
     )
 
 
+def configure_command_logging() -> None:
+    """For a command that runs the application in its own process: its standard output is its answer, so only
+    warnings and errors of structlog's loggers are shown, on standard error."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 def describe_exception(error: BaseException) -> dict[str, object]:
     """Class and place of an exception, without its message: messages of libraries may quote what they were given."""
     frames = traceback.extract_tb(error.__traceback__)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from tests.cli.conftest import RunCommand
 
@@ -16,11 +20,14 @@ RunJson = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture(autouse=True)
-def _no_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, default_pack_path: Path) -> None:
+def _no_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, default_pack_path: Path) -> Iterator[None]:
     (tmp_path / "state").mkdir(mode=0o700)
     (tmp_path / "state" / "packs").symlink_to(default_pack_path.parent)
     monkeypatch.setenv("COREFACE_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("COREFACE_URL", "http://127.0.0.1:1")
+    logging_before = structlog.get_config()
+    yield
+    structlog.configure(**logging_before)
 
 
 def person(shared_data: Path, name: str) -> list[Path]:
@@ -49,6 +56,13 @@ def test_enrol_reports_and_writes_a_sealed_template_that_verifies(
     assert (status, out.split(":")[0]) == (0, "match")
     other = shared_data / "lfw" / "Colin_Powell" / "Colin_Powell_0001.jpg"
     assert coreface("verify", "--local", sealed, "--", other)[0] == 1
+
+
+def test_standard_output_is_the_answer_alone(shared_data: Path) -> None:
+    command = [sys.executable, "-m", "service", "enrol", "--local", "--json", *person(shared_data, "Tony_Blair")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(json.loads(done.stdout)["templates"]) == 1
 
 
 def test_a_stored_template_is_out_of_reach(coreface: RunCommand, shared_data: Path) -> None:
