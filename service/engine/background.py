@@ -1,4 +1,8 @@
-"""Tasks that run beside the requests, and end when they are told to."""
+"""Tasks that end when they are told to.
+
+Up to Python 3.11 `asyncio.wait_for`, which the Redis client uses, loses a cancellation that arrives in the moment
+when its own wait is over: the task goes on as if nothing had been.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +30,7 @@ class BackgroundTasks:
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel tasks, again where needed, and return when they have ended.
-
-    Up to Python 3.11 `asyncio.wait_for`, which the Redis client uses, loses a cancellation that arrives in the moment
-    when its own wait is over; once is not enough.
-    """
+    """Cancel tasks, again where one lost its cancellation (see `heed_cancellation`), until they have ended."""
     remaining = set(tasks)
     while remaining:
         for task in remaining:
@@ -39,3 +39,15 @@ async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
         for task in done:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+
+
+def cancellations() -> int:
+    """How often the running task has been told to end so far."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def heed_cancellation(since: int) -> None:
+    """Raise `CancelledError` when the running task has been told to end since `cancellations()` answered `since`."""
+    if cancellations() > since:
+        raise asyncio.CancelledError

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from service.engine.background import BackgroundTasks
+from service.engine.background import BackgroundTasks, cancellations, heed_cancellation
 from service.engine.codec import SealedJob, seal_job, unseal_reply
 from service.engine.heartbeats import Heartbeat, find_workers
 from service.engine.result_check import check_result
@@ -104,19 +104,19 @@ class RemoteEngine:
         deadline = time.monotonic() + request.timeout_s
         waiting = self._admit(request)
         entry_id: bytes | None = None
-        # Besides `asyncio.timeout`, whose cancellation the Redis client may lose (see `background`).
-        alarm = asyncio.get_running_loop().call_later(request.timeout_s, _expire, waiting.answer)
+        before = cancellations()
         try:
             async with asyncio.timeout(request.timeout_s) as limit:
                 await self._require_worker()
+                heed_cancellation(before)
                 entry_id = await self._send(request, deadline, waiting.size)
+                heed_cancellation(before)
                 return check_result(request, await waiting.answer)
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise _too_late() from None
+            raise DeadlineExceededError("The time for this set ran out before a worker was done with it.") from None
         finally:
-            alarm.cancel()
             del self._waiting[request.request_id]
             if not _answered(waiting.answer) and entry_id is not None:
                 self._background.spawn(self._withdraw(entry_id))
@@ -232,19 +232,11 @@ class RemoteEngine:
 
 
 def _answered(answer: asyncio.Future[SetResult]) -> bool:
-    """Whether an answer came in time. Marks an error as seen, in case its caller went another way."""
+    """Whether an answer came. Marks an error as seen, in case its caller went another way."""
     if answer.cancelled() or not answer.done():
         return False
-    return not isinstance(answer.exception(), DeadlineExceededError)
-
-
-def _expire(answer: asyncio.Future[SetResult]) -> None:
-    if not answer.done():
-        answer.set_exception(_too_late())
-
-
-def _too_late() -> DeadlineExceededError:
-    return DeadlineExceededError("The time for this set ran out before a worker was done with it.")
+    answer.exception()
+    return True
 
 
 def _unavailable(error: Exception) -> StoreUnavailableError:

@@ -16,6 +16,7 @@ CONNECTION_FAILURES = (RedisError, OSError)
 _TIMEOUT_S = 0.25
 _MAX_CONNECTIONS = 64
 _HEALTH_CHECK_INTERVAL_S = 10
+_LARGE_READ_BYTES = 128 * 1024
 
 
 def connect_redis(url: str, *, timeout_s: float = _TIMEOUT_S) -> Redis:
@@ -48,7 +49,7 @@ def with_timeout(redis: Redis, timeout_s: float, *, max_connections: int) -> Red
     For commands that block on the server, or carry megabytes.
     """
     pool = redis.connection_pool
-    kwargs = {**pool.connection_kwargs, "socket_timeout": timeout_s}
+    kwargs = {**pool.connection_kwargs, "socket_timeout": timeout_s, "socket_read_size": _LARGE_READ_BYTES}
     return Redis.from_pool(
         BlockingConnectionPool(
             connection_class=pool.connection_class, max_connections=max_connections, timeout=timeout_s, **kwargs

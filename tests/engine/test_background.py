@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
-from service.engine.background import BackgroundTasks, end_tasks
+from service.engine.background import BackgroundTasks, cancellations, end_tasks, heed_cancellation
 
 
 async def test_tasks_end_when_told() -> None:
@@ -53,3 +54,31 @@ async def test_what_a_task_failed_with_is_not_lost() -> None:
     await asyncio.sleep(0)
     with pytest.raises(ValueError, match="a mistake"):
         await end_tasks([task])
+
+
+async def test_a_lost_cancellation_is_heeded_later() -> None:
+    reached: list[str] = []
+
+    async def work() -> None:
+        before = cancellations()
+        with contextlib.suppress(asyncio.CancelledError):  # as the client library does
+            await asyncio.Event().wait()
+        reached.append("after the loss")
+        heed_cancellation(before)
+        reached.append("never")
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert reached == ["after the loss"]
+
+
+async def test_a_lost_timeout_is_heeded_as_a_timeout() -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            before = cancellations()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            heed_cancellation(before)
