@@ -40,8 +40,8 @@ lint: $(VENV)/.installed-test  ## Lint, format, types and import rules.
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: install  ## Print the service's own figures on this machine.
-	@$(BIN)/coreface bench
+bench: install  ## Print the service's own figures on this machine (IMAGES=DIR).
+	@$(BIN)/coreface bench --images "$(or $(IMAGES),$(error name a folder with ten pictures of a face: make bench IMAGES=DIR))"
 
 clean:  ## Remove what was built here (not the state directory).
 	@rm -rf $(VENV) build dist artefacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
