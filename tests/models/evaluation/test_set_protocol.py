@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.aggregation.data import CLEAN
+from models.evaluation.aggregates import baselines, pool_by_norm
+from models.evaluation.measure import markdown_table, measure_sets
+from models.evaluation.mixed_protocol import Kind, MixedProtocol, compare_mixed, pool_kinds
+from models.evaluation.set_protocol import SetProtocol, compare_draws, draw_sets
+from tests.models.sets import synthetic_people
+
+
+def test_the_two_sets_of_a_person_share_no_image() -> None:
+    cache = synthetic_people(np.random.default_rng(0), 12, 5, 4)
+    draws = list(draw_sets(cache, SetProtocol(draws=3)))
+    assert len(draws) == 3
+    for draw in draws:
+        for person, reference, probe in zip(draw.people, draw.references, draw.probes, strict=True):
+            assert set(cache.person[np.concatenate([reference, probe])]) == {person}
+            assert not set(cache.image[reference]) & set(cache.image[probe])
+
+
+def test_people_with_one_image_are_left_out_of_mated_sets() -> None:
+    cache = synthetic_people(np.random.default_rng(0), 5, 1, 4)
+    assert all(len(draw.people) == 0 for draw in draw_sets(cache, SetProtocol(draws=1)))
+
+
+def test_sizes_and_shares_are_as_the_protocol_says() -> None:
+    cache = synthetic_people(np.random.default_rng(0), 40, 30, 4)
+    sets = [rows for draw in draw_sets(cache, SetProtocol(draws=5)) for rows in (*draw.references, *draw.probes)]
+    sizes = np.array([len(rows) for rows in sets])
+    assert (sizes.min(), sizes.max()) == (2, 12)
+    assert sizes.mean() == pytest.approx(7.0, abs=0.5)
+    assert np.mean(cache.version[np.concatenate(sets)] != CLEAN) == pytest.approx(0.8, abs=0.03)
+
+
+def test_every_other_person_is_compared_once_a_draw() -> None:
+    cache = synthetic_people(np.random.default_rng(0), 6, 2, 3)
+    scores = compare_draws(cache, list(draw_sets(cache, SetProtocol(draws=2))), pool_by_norm(1.0))
+    assert len(scores.mated) == 12 and len(scores.non_mated) == 2 * 6 * 5
+    assert scores.mated.mean() > scores.non_mated.mean() + 0.2
+    pairs = {tuple(pair) for pair in scores.non_mated_people.tolist()}
+    assert pairs == {(a, b) for a in range(6) for b in range(6) if a != b}
+
+
+def test_measuring_gives_each_aggregate_its_row() -> None:
+    cache = synthetic_people(np.random.default_rng(0), 20, 3, 4)
+    rates = measure_sets(cache, baselines(16), SetProtocol(draws=2), resamples=10)
+    assert set(rates) == {"average", "norm-weighted average", "norm^4", "coreset mean"}
+    assert rates["norm^4"][0].fnmr <= rates["average"][0].fnmr
+    assert markdown_table(rates).count("\n") == 5
+
+
+def test_mixed_comparisons_hold_every_pair_of_people_once_a_kind() -> None:
+    rng = np.random.default_rng(0)
+    several, single = synthetic_people(rng, 6, 3, 3), synthetic_people(rng, 4, 1, 3)
+    scores = compare_mixed([several, single], pool_by_norm(2.0), MixedProtocol())
+    assert set(scores) == set(Kind)
+    for part in scores.values():
+        assert part.people == 10
+        assert len(part.mated) == 6 and part.mated_person.tolist() == list(range(6))
+        assert len({tuple(pair) for pair in part.non_mated_people.tolist()}) == len(part.non_mated) == 45
+    pooled = pool_kinds(scores)
+    assert len(pooled.non_mated) == 135 and len(pooled.mated) == 18
+    clean = scores[Kind.SINGLE_SINGLE]
+    assert clean.mated.min() > 0.8, "clean images of one person"
