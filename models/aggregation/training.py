@@ -29,6 +29,7 @@ class TrainingRecipe:
     degraded_shares: tuple[float, ...] = (0.5, 0.8, 1.0)
     """Each set takes one of these."""
     learning_rate: float = 1e-3
+    gamma_learning_rate: float = 1e-4
     head_learning_rate: float = 1e-4
     weight_decay: float = 1e-3
     gradient_clip: float = 1.0
@@ -76,7 +77,7 @@ def _train(
         [
             {"params": weights, "lr": recipe.learning_rate, "weight_decay": recipe.weight_decay},
             # gamma is one number that balances two quantities: it needs its own rate, and no pull towards 0.
-            {"params": [network.gamma], "lr": recipe.learning_rate, "weight_decay": 0.0},
+            {"params": [network.gamma], "lr": recipe.gamma_learning_rate, "weight_decay": 0.0},
             {"params": head.parameters(), "lr": recipe.head_learning_rate, "weight_decay": recipe.weight_decay},
         ]
     )
