@@ -39,11 +39,18 @@ class AggregatorConfig:
     temperature: float = 1.0
     """Of the straight-through Gumbel-Softmax in training."""
     gamma_start: float = 0.01
-    """Start of the learned weight of quality against diversity in the core selection."""
+    """Start of the learned weight of quality against diversity in the core selection; 0.01 is the paper's."""
     norm_power_start: float = 5.0
     """Start of the learned power of the norm in the cone's pooling."""
     judge_width: int = 64
     """Hidden units of the cone's judge of single samples."""
+
+    @classmethod
+    def for_training(cls, fusion: Fusion, width: int) -> AggregatorConfig:
+        """The configuration that each variant is trained with. The cone's core only asks questions and explains the
+        template, so its members should be good samples first: gamma starts at 1, the norm itself."""
+        is_cone = fusion in (Fusion.CONE, Fusion.CENTRED_CONE)
+        return cls(fusion, width, gamma_start=1.0 if is_cone else 0.01)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)

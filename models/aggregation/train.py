@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=TrainingRecipe().seed, help="seed of weights, sets and noise")
     options = parser.parse_args(arguments)
     pack = load_pack(options.pack)
-    config = AggregatorConfig(Fusion(options.fusion), pack.manifest.embedder.width)
+    config = AggregatorConfig.for_training(Fusion(options.fusion), pack.manifest.embedder.width)
     recipe = TrainingRecipe(steps=options.steps, seed=options.seed)
     with progress_bar("embeddings of the train people") as show:
         cache = extract_split(pack, options.data, Split.TRAIN, cache_directory=options.cache, progress=show)
