@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 from service.pipeline.set_processing import SetProcessor
 from service.policies import image_limits
-from service.protocols import FaceDetector, InferenceSession
-from service.runtime.manifest import InputRange, ModelFile
+from service.protocols import FaceDetector, FaceEmbedder, InferenceSession
+from service.runtime.manifest import DetectorSpec, EmbedderSpec, InputRange, ModelFile
 from service.runtime.onnx import load_session
 from service.runtime.pack import Pack
 from service.settings import Settings
 from service.vision.aggregation import OnnxSetAggregator
 from service.vision.embedding import OnnxFaceEmbedder
+from service.vision.landmark_views import LandmarkView
 from service.vision.pixel_range import PixelRange
 from service.vision.scrfd import ScrfdDetector
 from service.vision.yunet import YuNetDetector
@@ -33,32 +34,38 @@ def build_set_processor(
     Raises `DeviceUnavailableError` and `PackError`.
     """
     opened = open_session or _session_opener(pack, settings)
-    detector_spec, embedder_spec = pack.manifest.detector, pack.manifest.embedder
-    detector: FaceDetector = _DETECTORS[detector_spec.algorithm](
-        opened(detector_spec),
-        pixel_range=_pixel_range(detector_spec.input_range),
-        canvas_sides=detector_spec.canvas_sides,
-        upscale=detector_spec.upscale,
-        score_threshold=detector_spec.score_threshold,
-        nms_iou=detector_spec.nms_iou,
-        turn_below_score=detector_spec.turn_below_score,
-    )
-    embedder_session = opened(embedder_spec)
-    embedder = OnnxFaceEmbedder(
-        embedder_session,
-        width=embedder_spec.width,
-        pixel_range=_pixel_range(embedder_spec.input_range),
-        batch_size=settings.batch_size,
-    )
+    manifest = pack.manifest
+    embedder_session = opened(manifest.embedder)
     processor = SetProcessor(
-        detector,
-        embedder,
-        OnnxSetAggregator(opened(pack.manifest.aggregator)),
+        build_detector(manifest.detector, opened(manifest.detector)),
+        build_embedder(manifest.embedder, embedder_session, batch_size=settings.batch_size),
+        OnnxSetAggregator(opened(manifest.aggregator)),
         image_limits(settings.limits),
         min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
         decode_threads=settings.threads or os.cpu_count() or 1,
     )
     return processor, embedder_session.provider
+
+
+def build_detector(spec: DetectorSpec, session: InferenceSession) -> FaceDetector:
+    """The detector as the manifest describes it."""
+    return _DETECTORS[spec.algorithm](
+        session,
+        pixel_range=_pixel_range(spec.input_range),
+        canvas_sides=spec.canvas_sides,
+        upscale=spec.upscale,
+        score_threshold=spec.score_threshold,
+        nms_iou=spec.nms_iou,
+        turn_below_score=spec.turn_below_score,
+        landmark_views=[LandmarkView(view.side, view.eye_distance) for view in spec.landmark_views],
+    )
+
+
+def build_embedder(spec: EmbedderSpec, session: InferenceSession, *, batch_size: int) -> FaceEmbedder:
+    """The embedder as the manifest describes it; `batch_size` faces a pass."""
+    return OnnxFaceEmbedder(
+        session, width=spec.width, pixel_range=_pixel_range(spec.input_range), batch_size=batch_size
+    )
 
 
 def open_pack_session(pack: Pack, settings: Settings, model: ModelFile) -> InferenceSession:

@@ -47,6 +47,10 @@ class FaceDetector(Protocol):
         depend on its neighbours in the batch."""
         ...
 
+    def refine_landmarks(self, images_bgr: Sequence[NDArray[np.uint8]], faces: Sequence[Detection]) -> list[Detection]:
+        """One face per image, found in it by `detect`, with landmarks that are as exact as the detector can be."""
+        ...
+
 
 class FaceEmbedder(Protocol):
     """Turns aligned faces into embeddings."""

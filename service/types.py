@@ -18,6 +18,8 @@ class FacePolicy(StrEnum):
 
     LARGEST = "largest"
     """The face with the largest box."""
+    CENTRAL = "central"
+    """The face whose box is centred nearest to the middle of the image."""
     ONLY = "only"
     """A sample with several faces is rejected (`several_faces`)."""
 

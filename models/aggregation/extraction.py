@@ -20,6 +20,7 @@ from models.aggregation.data import CLEAN, EmbeddingCache
 from models.aggregation.degradation import VERSION as DEGRADATION_VERSION
 from models.aggregation.degradation import FacePlace, degrade
 from models.aggregation.lfw import Split, images_of, people_of
+from service.assembly import build_detector, build_embedder
 from service.errors import SampleRejectedError
 from service.protocols import FaceDetector, FaceEmbedder
 from service.runtime.manifest import PIPELINE_VERSION, Manifest
@@ -29,12 +30,8 @@ from service.settings import Device
 from service.types import Detection, Embedding, FacePolicy
 from service.vision.alignment import align_face
 from service.vision.decoding import decode_image
-from service.vision.embedding import OnnxFaceEmbedder
 from service.vision.face_selection import choose_face
-from service.vision.pixel_range import PixelRange
-from service.vision.scrfd import ScrfdDetector
 from service.vision.sniffing import ImageLimits
-from service.vision.yunet import YuNetDetector
 
 LIMITS = ImageLimits(max_pixels=25_000_000, max_side=8192, max_jpeg_scans=100, max_scan_megapixels=250.0)
 MIN_EYE_DISTANCE_PIXELS = 8.0
@@ -67,11 +64,24 @@ class PackVision:
     @classmethod
     def load(cls, pack: Pack) -> PackVision:
         """One thread a network: images are spread over threads instead."""
-        return cls(_load_detector(pack), _load_embedder(pack))
+        manifest = pack.manifest
+        detector = load_session(pack.model_path(manifest.detector), device=Device.CPU, threads=1)
+        embedder = load_session(pack.model_path(manifest.embedder), device=Device.CPU, threads=1)
+        return cls(
+            build_detector(manifest.detector, detector),
+            build_embedder(manifest.embedder, embedder, batch_size=_CHUNK),
+        )
 
     def find_faces(self, images_bgr: Sequence[_Image]) -> list[Detection | None]:
-        """The face that the service would take in each image, or None."""
-        return [_chosen(detections) for detections in self.detector.detect(images_bgr)]
+        """The face that the service would take in each image by the policy `central`, or None.
+
+        The people of LFW stand in the middle of their images; the largest face is a bystander's in one of fifty.
+        """
+        detections = self.detector.detect(images_bgr)
+        chosen = [_chosen(faces, image.shape[:2]) for image, faces in zip(images_bgr, detections, strict=True)]
+        found = [(image, face) for image, face in zip(images_bgr, chosen, strict=True) if face]
+        refined = iter(self.detector.refine_landmarks([image for image, _ in found], [face for _, face in found]))
+        return [next(refined) if face else None for face in chosen]
 
     def embed_files(self, paths: Sequence[Path]) -> list[Embedding | None]:
         """The embedding of each image file; None where the service would reject the sample."""
@@ -163,34 +173,9 @@ def _cache_key(manifest: Manifest, names: Sequence[str], degraded_versions: int)
     return hashlib.sha256("\0".join(relevant).encode()).hexdigest()[:16]
 
 
-def _load_detector(pack: Pack) -> FaceDetector:
-    spec = pack.manifest.detector
-    session = load_session(pack.model_path(spec), device=Device.CPU, threads=1)
-    detector = {"yunet": YuNetDetector, "scrfd": ScrfdDetector}[spec.algorithm]
-    return detector(
-        session,
-        pixel_range=PixelRange(spec.input_range.color_order, spec.input_range.mean, spec.input_range.std),
-        canvas_sides=spec.canvas_sides,
-        upscale=spec.upscale,
-        score_threshold=spec.score_threshold,
-        nms_iou=spec.nms_iou,
-        turn_below_score=spec.turn_below_score,
-    )
-
-
-def _load_embedder(pack: Pack) -> FaceEmbedder:
-    spec = pack.manifest.embedder
-    return OnnxFaceEmbedder(
-        load_session(pack.model_path(spec), device=Device.CPU, threads=1),
-        width=spec.width,
-        pixel_range=PixelRange(spec.input_range.color_order, spec.input_range.mean, spec.input_range.std),
-        batch_size=_CHUNK,
-    )
-
-
-def _chosen(detections: Sequence[Detection]) -> Detection | None:
+def _chosen(detections: Sequence[Detection], image_size: tuple[int, ...]) -> Detection | None:
     try:
-        return choose_face(detections, FacePolicy.LARGEST, MIN_EYE_DISTANCE_PIXELS)
+        return choose_face(detections, FacePolicy.CENTRAL, MIN_EYE_DISTANCE_PIXELS, image_size=image_size)
     except SampleRejectedError:
         return None
 

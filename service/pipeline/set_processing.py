@@ -28,13 +28,14 @@ from service.types import (
     SetRequest,
     SetResult,
 )
-from service.vision.alignment import align_face
+from service.vision.alignment import align_face, arcface_template
 from service.vision.decoding import decode_image
 from service.vision.face_selection import choose_face
 from service.vision.sniffing import ImageLimits, sniff_image
 
 CHUNK_PIXELS = 32_000_000
 """Decoded pixels held at once (96 MB), unless one image alone is larger."""
+_WARM_UP_FACE = Detection((40.0, 40.0, 120.0, 140.0), 1.0, (arcface_template() + 24).astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,36 @@ class _Job:
     request: SetRequest
     sample: Sample
 
+    @property
+    def key(self) -> tuple[int, str]:
+        """Unique in a batch; the same sample may be part of several of its sets."""
+        return id(self.request), self.sample.digest
+
 
 @dataclass(frozen=True, slots=True)
-class _AlignedSample:
+class _DecodedSample:
+    job: _Job
+    image_bgr: NDArray[np.uint8]  # (H, W, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class _FoundFace:
+    job: _Job
+    image_bgr: NDArray[np.uint8]  # (H, W, 3)
+    detection: Detection
+
+
+@dataclass(frozen=True, slots=True)
+class _AlignedFace:
     job: _Job
     detection: Detection
     face_bgr: NDArray[np.uint8]  # (112, 112, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rejection:
+    job: _Job
+    reason: RejectionReason
 
 
 class SetProcessor:
@@ -78,7 +103,9 @@ class SetProcessor:
 
     def warm_up(self) -> None:
         """Run every network once, so that the first request does not pay for it. Raises `InferenceFailedError`."""
-        self._detector.detect([np.zeros((side, side, 3), np.uint8) for side in (160, 640)])
+        grey = [np.full((side, side, 3), 128, np.uint8) for side in (160, 640)]
+        self._detector.detect(grey)
+        self._detector.refine_landmarks(grey[:1], [_WARM_UP_FACE])
         embedding = self._embedder.embed(np.full((1, 112, 112, 3), 128, np.uint8))[0]
         if embedding is None:
             raise InferenceFailedError("The embedder answers nothing usable on a grey image.")
@@ -100,15 +127,15 @@ class SetProcessor:
             (id(request), known.digest): known for request in requests for known in request.known
         }
         jobs = [_Job(request, sample) for request in requests for sample in request.samples]
-        aligned: list[_AlignedSample] = []
+        faces: list[_AlignedFace] = []
         for chunk in self._chunks(jobs):
-            for job, result in self._detect_and_align(chunk, clock):
-                if isinstance(result, RejectedSample):
-                    outcomes[id(job.request), job.sample.digest] = result
+            for result in self._align_faces(chunk, clock):
+                if isinstance(result, _Rejection):
+                    outcomes[result.job.key] = RejectedSample(result.job.sample.digest, result.reason)
                 else:
-                    aligned.append(result)
-        for face, outcome in zip(aligned, self._embed(aligned, clock), strict=True):
-            outcomes[id(face.job.request), face.job.sample.digest] = outcome
+                    faces.append(result)
+        for face, outcome in zip(faces, self._embed(faces, clock), strict=True):
+            outcomes[face.job.key] = outcome
         # Sorted by digest: neither the order of upload nor what was cached decides how ties in the core fall.
         sorted_outcomes = [
             tuple(outcomes[id(request), digest] for digest in sorted(_digests(request))) for request in requests
@@ -132,36 +159,46 @@ class SetProcessor:
         if chunk:
             yield chunk
 
-    def _detect_and_align(
-        self, jobs: Sequence[_Job], clock: StageClock
-    ) -> list[tuple[_Job, _AlignedSample | RejectedSample]]:
+    def _align_faces(self, jobs: Sequence[_Job], clock: StageClock) -> list[_AlignedFace | _Rejection]:
         with clock.stage("decode"):
             decoded = list(self._decoders.map(self._decode, jobs))
-        images = [image for image in decoded if not isinstance(image, RejectedSample)]
+        images = [result for result in decoded if isinstance(result, _DecodedSample)]
         with clock.stage("detect"):
-            detections = iter(self._detector.detect(images) if images else [])
+            detections = self._detector.detect([image.image_bgr for image in images]) if images else []
+            chosen = [self._choose(image, faces) for image, faces in zip(images, detections, strict=True)]
+            found = [result for result in chosen if isinstance(result, _FoundFace)]
+            refined = self._detector.refine_landmarks(
+                [face.image_bgr for face in found], [face.detection for face in found]
+            )
         with clock.stage("align"):
-            return [
-                (job, image if isinstance(image, RejectedSample) else self._align(job, image, next(detections)))
-                for job, image in zip(jobs, decoded, strict=True)
-            ]
+            aligned = [self._align(face, detection) for face, detection in zip(found, refined, strict=True)]
+        return [*aligned, *(result for result in (*decoded, *chosen) if isinstance(result, _Rejection))]
 
-    def _decode(self, job: _Job) -> NDArray[np.uint8] | RejectedSample:
+    def _decode(self, job: _Job) -> _DecodedSample | _Rejection:
         try:
-            return decode_image(job.sample.data, self._limits)
+            return _DecodedSample(job, decode_image(job.sample.data, self._limits))
         except SampleRejectedError as error:
-            return RejectedSample(job.sample.digest, error.reason)
+            return _Rejection(job, error.reason)
 
-    def _align(
-        self, job: _Job, image_bgr: NDArray[np.uint8], detections: Sequence[Detection]
-    ) -> _AlignedSample | RejectedSample:
+    def _choose(self, image: _DecodedSample, detections: Sequence[Detection]) -> _FoundFace | _Rejection:
         try:
-            detection = choose_face(detections, job.request.face_policy, self._min_eye_distance_pixels)
+            detection = choose_face(
+                detections,
+                image.job.request.face_policy,
+                self._min_eye_distance_pixels,
+                image_size=image.image_bgr.shape[:2],
+            )
         except SampleRejectedError as error:
-            return RejectedSample(job.sample.digest, error.reason)
-        return _AlignedSample(job, detection, align_face(image_bgr, detection.landmarks))
+            return _Rejection(image.job, error.reason)
+        return _FoundFace(image.job, image.image_bgr, detection)
 
-    def _embed(self, faces: Sequence[_AlignedSample], clock: StageClock) -> list[SampleOutcome]:
+    def _align(self, face: _FoundFace, detection: Detection) -> _AlignedFace | _Rejection:
+        try:
+            return _AlignedFace(face.job, detection, align_face(face.image_bgr, detection.landmarks))
+        except SampleRejectedError as error:
+            return _Rejection(face.job, error.reason)
+
+    def _embed(self, faces: Sequence[_AlignedFace], clock: StageClock) -> list[SampleOutcome]:
         if not faces:
             return []
         with clock.stage("embed"):

@@ -38,6 +38,13 @@ class InputRange(_Strict):
     std: float = Field(gt=0)
 
 
+class LandmarkViewSpec(_Strict):
+    """One scale at which a chosen face is looked at again, upright, plain and mirrored. Pixels of the view."""
+
+    side: int = Field(gt=0, le=640, multiple_of=32)
+    eye_distance: float = Field(gt=0)
+
+
 class DetectorSpec(ModelFile):
     algorithm: Literal["yunet", "scrfd"]
     input_range: InputRange
@@ -53,6 +60,9 @@ class DetectorSpec(ModelFile):
         ge=0,
         lt=1,
         description="An image whose best face scores less is tried in its quarter turns as well; 0: never.",
+    )
+    landmark_views: tuple[LandmarkViewSpec, ...] = Field(
+        (), max_length=8, description="The landmarks are the mean over these views; none: as they were found."
     )
 
 
@@ -120,6 +130,8 @@ class Manifest(_Strict):
         relevant = self.model_dump(mode="json", include={"detector", "embedder", "aggregator"})
         for spec in relevant.values():
             del spec["file"]
+        if not relevant["detector"]["landmark_views"]:
+            del relevant["detector"]["landmark_views"]  # none is what packs made before there were views have
         payload = orjson.dumps([PIPELINE_VERSION, relevant], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(payload).hexdigest()[:32]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from service.protocols import InferenceSession
 from service.types import Detection
 from service.vision.candidates import Candidates, to_detections
 from service.vision.canvas import FittedImage, choose_canvas, fit_to_canvas
+from service.vision.landmark_views import LandmarkView, view_face
 from service.vision.pixel_range import PixelRange
 from service.vision.turning import turn_back, turn_image
 
@@ -42,10 +44,12 @@ class CanvasDetector(ABC):
         score_threshold: float,
         nms_iou: float,
         turn_below_score: float = 0.0,
+        landmark_views: Sequence[LandmarkView] = (),
     ) -> None:
         """`canvas_sides`: pixels, rising, multiples of 32. `upscale`: enlarge smaller images to their canvas.
         `turn_below_score`: an image whose best face scores less is tried in its three quarter turns as well, for
-        pictures that lie on their side; 0 never does."""
+        pictures that lie on their side; 0 never does. `landmark_views`: scales at which a chosen face is looked at
+        again for its landmarks; none leaves them as they were found."""
         self._session = session
         self._pixel_range = pixel_range
         self._canvas_sides = tuple(canvas_sides)
@@ -53,6 +57,7 @@ class CanvasDetector(ABC):
         self._score_threshold = score_threshold
         self._nms_iou = nms_iou
         self._turn_below_score = turn_below_score
+        self._landmark_views = tuple(landmark_views)
 
     def detect(self, images_bgr: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
         """Per image ((H, W, 3), BGR, any sizes), its faces by falling score, in pixels of the image.
@@ -68,6 +73,31 @@ class CanvasDetector(ABC):
                     height, width = images_bgr[index].shape[:2]
                     found[index] = [turn_back(face, quarter_turns, height=height, width=width) for face in faces]
         return found
+
+    def refine_landmarks(self, images_bgr: Sequence[NDArray[np.uint8]], faces: Sequence[Detection]) -> list[Detection]:
+        """One face per image, with its landmarks as the mean over the views, each plain and mirrored.
+
+        A view that does not show a face counts as the landmarks it was given. Raises `InferenceFailedError`.
+        """
+        if not self._landmark_views:
+            return list(faces)
+        totals = [np.zeros((5, 2)) for _ in faces]
+        for view in self._landmark_views:
+            for start in range(0, len(faces), self.images_per_pass):
+                batch = range(start, min(start + self.images_per_pass, len(faces)))
+                for mirrored in (False, True):
+                    shown = [
+                        view_face(images_bgr[index], faces[index].landmarks, view, mirrored=mirrored) for index in batch
+                    ]
+                    answers = self._find_candidates(np.stack([face.canvas_bgr for face in shown]))
+                    for index, face, candidates in zip(batch, shown, answers, strict=True):
+                        found = face.landmarks_in_image(candidates)
+                        totals[index] += faces[index].landmarks if found is None else found
+        views = 2 * len(self._landmark_views)
+        return [
+            replace(face, landmarks=(total / views).astype(np.float32))
+            for face, total in zip(faces, totals, strict=True)
+        ]
 
     def _detect_as_given(self, images_bgr: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
         found: list[list[Detection]] = [[] for _ in images_bgr]
@@ -88,16 +118,21 @@ class CanvasDetector(ABC):
 
     def _detect_on(self, side: int, images_bgr: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
         fitted = [fit_to_canvas(image_bgr, side, upscale=self._upscale) for image_bgr in images_bgr]
-        network_input = self._pixel_range.to_input(np.stack([image.canvas_bgr for image in fitted]))
-        outputs = self._session.run({self._session.input_names[0]: network_input})
-        candidates = self._read_candidates(outputs, len(fitted), side)
-        if len(candidates) != len(fitted):
-            raise InferenceFailedError("The detector did not answer for every image of its batch.")
+        candidates = self._find_candidates(np.stack([image.canvas_bgr for image in fitted]))
         detections: list[list[Detection]] = []
         for found, image in zip(candidates, fitted, strict=True):
             scale_x, scale_y = self._scale_of(image)
             detections.append(to_detections(found, scale_x=scale_x, scale_y=scale_y, nms_iou=self._nms_iou))
         return detections
+
+    def _find_candidates(self, canvases_bgr: NDArray[np.uint8]) -> list[Candidates]:
+        """Per canvas of (B, S, S, 3), its anchors above the threshold."""
+        batch, side = canvases_bgr.shape[:2]
+        outputs = self._session.run({self._session.input_names[0]: self._pixel_range.to_input(canvases_bgr)})
+        candidates = self._read_candidates(outputs, batch, side)
+        if len(candidates) != batch:
+            raise InferenceFailedError("The detector did not answer for every image of its batch.")
+        return candidates
 
     def _scale_of(self, fitted: FittedImage) -> tuple[float, float]:
         """Canvas pixels per image pixel, across and down."""

@@ -10,17 +10,26 @@ from service.errors import SampleRejectedError
 from service.types import Detection, FacePolicy, RejectionReason
 
 
-def choose_face(detections: Sequence[Detection], policy: FacePolicy, min_eye_distance_pixels: float) -> Detection:
-    """The face by the policy; among equal areas the one with the higher score, then the earlier one.
+def choose_face(
+    detections: Sequence[Detection],
+    policy: FacePolicy,
+    min_eye_distance_pixels: float,
+    *,
+    image_size: tuple[int, ...],
+) -> Detection:
+    """The face by the policy; among equals the one with the higher score, then the earlier one.
 
-    Raises `SampleRejectedError`: `no_face`, `several_faces` (policy `only`), `too_small` where the eyes of the
-    chosen face are closer together than `min_eye_distance_pixels`.
+    `image_size`: height and width in pixels. Raises `SampleRejectedError`: `no_face`, `several_faces` (policy
+    `only`), `too_small` where the eyes of the chosen face are closer together than `min_eye_distance_pixels`.
     """
     if not detections:
         raise SampleRejectedError(RejectionReason.NO_FACE)
     if policy is FacePolicy.ONLY and len(detections) > 1:
         raise SampleRejectedError(RejectionReason.SEVERAL_FACES)
-    chosen = max(detections, key=lambda detection: (detection.area, detection.score))
+    if policy is FacePolicy.CENTRAL:
+        chosen = min(detections, key=lambda detection: (_distance_from_middle(detection, image_size), -detection.score))
+    else:
+        chosen = max(detections, key=lambda detection: (detection.area, detection.score))
     if not eye_distance(chosen) >= min_eye_distance_pixels:
         raise SampleRejectedError(RejectionReason.TOO_SMALL)
     return chosen
@@ -29,3 +38,10 @@ def choose_face(detections: Sequence[Detection], policy: FacePolicy, min_eye_dis
 def eye_distance(detection: Detection) -> float:
     """Pixels of the image between the two eyes."""
     return float(np.linalg.norm(detection.landmarks[1].astype(np.float64) - detection.landmarks[0]))
+
+
+def _distance_from_middle(detection: Detection, image_size: tuple[int, ...]) -> float:
+    """Pixels, squared."""
+    x1, y1, x2, y2 = detection.box
+    height, width = image_size
+    return ((x1 + x2 - width) / 2) ** 2 + ((y1 + y2 - height) / 2) ** 2

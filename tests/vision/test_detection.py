@@ -9,8 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from service.errors import InferenceFailedError
+from service.types import Detection
+from service.vision.alignment import arcface_template
 from service.vision.candidates import Candidates
 from service.vision.detection import CanvasDetector, cell_origins
+from service.vision.landmark_views import LandmarkView
 from service.vision.pixel_range import PixelRange
 from tests.vision.fake_session import FakeSession
 
@@ -38,7 +41,9 @@ def echo(inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]
     return [inputs["image"]]
 
 
-def make_detector(session: FakeSession, *, turn_below_score: float = 0.0) -> SpotDetector:
+def make_detector(
+    session: FakeSession, *, turn_below_score: float = 0.0, landmark_views: Sequence[LandmarkView] = ()
+) -> SpotDetector:
     return SpotDetector(
         session,
         pixel_range=PixelRange("bgr", 0.0, 1.0),
@@ -47,6 +52,7 @@ def make_detector(session: FakeSession, *, turn_below_score: float = 0.0) -> Spo
         score_threshold=0.5,
         nms_iou=0.3,
         turn_below_score=turn_below_score,
+        landmark_views=landmark_views,
     )
 
 
@@ -126,6 +132,37 @@ def test_a_missing_answer_is_a_failed_inference() -> None:
     session = FakeSession(lambda inputs: [inputs["image"][:1]])
     with pytest.raises(InferenceFailedError):
         make_detector(session).detect([spotted(60, 60, 1, 1)] * 2)
+
+
+FACE = Detection((20.0, 20.0, 80.0, 90.0), 0.9, (arcface_template() * 0.5 + 20).astype(np.float32))
+
+
+def test_landmarks_are_the_mean_over_views_and_their_mirror_images() -> None:
+    session = FakeSession(echo)
+    detector = make_detector(session, landmark_views=[LandmarkView(64, 16), LandmarkView(128, 48)])
+    nose = FACE.landmarks[2]
+    image_bgr = spotted(120, 120, round(float(nose[0])) - 3, round(float(nose[1])) - 3, size=7)
+    refined = detector.refine_landmarks([image_bgr] * 4, [FACE] * 4)
+    assert [inputs["image"].shape for inputs in session.passes] == [
+        (count, 3, side, side) for side in (64, 128) for count in (3, 3, 1, 1)
+    ]
+    for face in refined:
+        assert (face.box, face.score) == (FACE.box, FACE.score)
+        # The spot's corner is all that this network answers: top left of the plain view, top right of the mirrored.
+        assert face.landmarks == pytest.approx(np.repeat([nose - [0, 3]], 5, axis=0), abs=1.0)
+    assert all(np.array_equal(face.landmarks, refined[0].landmarks) for face in refined)
+
+
+def test_a_view_that_shows_nothing_leaves_the_landmarks() -> None:
+    detector = make_detector(FakeSession(echo), landmark_views=[LandmarkView(64, 16)])
+    [refined] = detector.refine_landmarks([np.zeros((120, 120, 3), np.uint8)], [FACE])
+    assert refined.landmarks == pytest.approx(FACE.landmarks)
+
+
+def test_without_views_landmarks_stay_and_no_pass_is_made() -> None:
+    session = FakeSession(echo)
+    assert make_detector(session).refine_landmarks([spotted(60, 60, 8, 4)], [FACE]) == [FACE]
+    assert session.passes == []
 
 
 def test_cells_row_by_row() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.evaluation.lfw_pairs import ImagePair, best_threshold, images_of_pairs, measure_accuracy, read_pairs
-from service.types import Embedding
+from models.evaluation.lfw_pairs import (
+    ImagePair,
+    best_threshold,
+    images_of_pairs,
+    measure_accuracy,
+    read_pairs,
+    templates_of_single_images,
+)
+from service.types import Aggregation, Embedding
 
 
 def test_pairs_are_read_with_their_folds(tmp_path: Path) -> None:
@@ -47,3 +55,14 @@ def test_folds_are_decided_by_the_other_folds_and_a_missing_face_is_a_non_match(
     with_failure = measure_accuracy([*pairs, ImagePair("a", "none", True, 0)], embeddings)
     assert with_failure.best == pytest.approx(8 / 9)
     assert with_failure.images_without_face == 1
+
+
+def test_templates_take_the_place_of_embeddings_and_missing_faces_stay_missing() -> None:
+    class Reversing:
+        def aggregate(self, sets: Sequence[Sequence[Embedding]]) -> list[Aggregation]:
+            return [Aggregation(-members[0].vector, 2.0, (0,), (1.0,)) for members in sets]
+
+    right = Embedding(np.array([1.0, 0.0], dtype=np.float32), 10.0)
+    templates = templates_of_single_images(Reversing(), {"none": None, "a": right})
+    assert templates["none"] is None
+    assert templates["a"] is not None and templates["a"].vector.tolist() == [-1.0, 0.0]
