@@ -9,7 +9,7 @@ import pytest
 from models.evaluation.lfw_pairs import embed_images, images_of_pairs, measure_accuracy, read_pairs
 from service.runtime.pack import load_pack
 
-MODEL_CARD_ACCURACY = 0.9888
+MODEL_CARD_ACCURACY = 0.9938
 
 
 @pytest.mark.slow
@@ -25,5 +25,5 @@ def test_accuracy_on_the_standard_pairs(
     record_property("lfw_accuracy", accuracy.ten_fold)
     assert accuracy.pairs == 6_000
     assert accuracy.images_without_face == 0
-    # The goal is 0.994 and it is missed: see the model card. This holds what is reached.
+    # The goal is 0.994, missed by one pair of 6,000: see the model card. This holds what is reached.
     assert accuracy.ten_fold >= MODEL_CARD_ACCURACY - 0.001, accuracy
