@@ -39,7 +39,6 @@ _MAX_WAITING_BYTES = 512 * 2**20
 _BLOCK_S = 1.0
 _READ_TIMEOUT_S = 2.0
 _READ_BATCH = 64
-_SEND_TIMEOUT_S = 0.25
 _SEND_BYTES_PER_S = 20e6
 """Slowest link to the server that a large set is still given time for."""
 _MAX_SEND_TIMEOUT_S = 10.0
@@ -65,14 +64,24 @@ class RemoteEngine:
     """A `TemplateEngine` whose work is done by the workers of one pack.
 
     At most `max_waiting_sets` sets, and half a gigabyte of images, are in flight. It connects by itself, again and
-    again; while the server is away, `create` raises `StoreUnavailableError`.
+    again; while the server is away, or takes longer than `send_timeout_s` seconds (more for megabytes) to take a
+    set, `create` raises `StoreUnavailableError`.
     """
 
-    def __init__(self, redis: Redis, sealer: PayloadSealer, fingerprint: str, *, max_waiting_sets: int) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        sealer: PayloadSealer,
+        fingerprint: str,
+        *,
+        max_waiting_sets: int,
+        send_timeout_s: float = 0.25,
+    ) -> None:
         self._redis = redis
         self._sealer = sealer
         self._fingerprint = fingerprint
         self._max_waiting_sets = max_waiting_sets
+        self._send_timeout_s = send_timeout_s
         self._jobs = keys.job_stream_key(fingerprint)
         self._replies = keys.reply_stream_key(fingerprint, secrets.token_hex(8))
         self._reader = with_timeout(redis, _READ_TIMEOUT_S, max_connections=1)
@@ -156,7 +165,7 @@ class RemoteEngine:
         budget_ms = max(1, int((deadline - time.monotonic()) * 1000))
         job: SealedJob = await asyncio.to_thread(seal_job, request, self._replies, budget_ms, self._sealer)
         try:
-            async with asyncio.timeout(min(_SEND_TIMEOUT_S + size / _SEND_BYTES_PER_S, _MAX_SEND_TIMEOUT_S)):
+            async with asyncio.timeout(min(self._send_timeout_s + size / _SEND_BYTES_PER_S, _MAX_SEND_TIMEOUT_S)):
                 return await append(self._sender, self._jobs, job.to_fields())
         except (*CONNECTION_FAILURES, TimeoutError) as error:
             raise _unavailable(error) from error

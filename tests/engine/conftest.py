@@ -68,9 +68,16 @@ async def running_worker(
 
 @asynccontextmanager
 async def running_remote(
-    redis: Redis, *, max_waiting_sets: int = 64, sealer: PayloadSealer | None = None
+    redis: Redis,
+    *,
+    max_waiting_sets: int = 64,
+    send_timeout_s: float = PATIENT_S,
+    sealer: PayloadSealer | None = None,
 ) -> AsyncIterator[RemoteEngine]:
-    engine = RemoteEngine(redis, sealer or make_sealer(), FINGERPRINT, max_waiting_sets=max_waiting_sets)
+    """Patient by default: a loaded machine is no fault of the engine's."""
+    engine = RemoteEngine(
+        redis, sealer or make_sealer(), FINGERPRINT, max_waiting_sets=max_waiting_sets, send_timeout_s=send_timeout_s
+    )
     await engine.start()
     try:
         yield engine

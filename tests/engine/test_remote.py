@@ -275,7 +275,7 @@ class TestServerLoss:
         server = make_server()
         redis = connect_redis(server.url)
         await beat(redis, Heartbeat("w", FINGERPRINT, (PROVIDER,), 1, "1"), 600)
-        async with running_remote(redis) as engine:
+        async with running_remote(redis, send_timeout_s=0.25) as engine:
             await until_ready(engine)
             server.pause()
             with pytest.raises(StoreUnavailableError):
