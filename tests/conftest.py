@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from service.packs.installation import install_pack
 from service.settings import Settings
 from tests.servers import _shared_servers, make_server, redis_server, valkey_url  # noqa: F401 (fixtures)
 
@@ -38,3 +40,20 @@ def default_pack_path() -> Path:
     if not path.is_dir():
         pytest.fail("the default pack is not installed; run `coreface packs install opencv-sface`")
     return path
+
+
+@pytest.fixture(scope="session")
+def zoo_source_path(shared_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory as a user of the insightface model zoo has it: one SCRFD detector, one ArcFace recogniser."""
+    path = tmp_path_factory.mktemp("zoo")
+    for name in ("scrfd_500m.onnx", "w600k_mbf.onnx"):
+        shutil.copy(shared_models / name, path / name)
+    return path
+
+
+@pytest.fixture(scope="session")
+def zoo_pack_path(zoo_source_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pack `buffalo_s`, installed from that directory."""
+    path = tmp_path_factory.mktemp("packs")
+    install_pack("buffalo_s", path, from_directory=zoo_source_path, accept_license=True)
+    return path / "buffalo_s"

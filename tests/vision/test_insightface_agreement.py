@@ -2,56 +2,90 @@
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from service.assembly import build_set_processor
-from service.packs.installation import install_pack
-from service.pipeline.set_keys import digest_sample
+from service.assembly import build_detector, build_embedder, open_pack_session
 from service.policies import image_limits
+from service.protocols import FaceDetector, FaceEmbedder
 from service.runtime.pack import load_pack
 from service.settings import Device, Settings
-from service.types import EmbeddedSample, FacePolicy, Sample, SetRequest, SetResult
+from service.vision.alignment import align_face
 from service.vision.decoding import decode_image
 
-NAMES = ("group_six.jpg", "group_friends.jpg", "mask.jpg", "pose_left_face.jpeg", "blurred.jpg", "pixel_rotated_r0.jpg")
+FACES = {
+    "blurred.jpg": 1,
+    "crowd.jpg": 116,
+    "exif_orientation_6.jpeg": 1,
+    "group_friends.jpg": 3,
+    "group_six.jpg": 6,
+    "group_twenty_nine.png": 29,
+    "mask.jpg": 1,
+    "no_face_landscape.jpg": 0,
+    "no_face_small.png": 0,
+    "pixel_rotated_r0.jpg": 1,
+    "pixel_rotated_r180.jpg": 0,
+    "pixel_rotated_r270.jpg": 1,
+    "pixel_rotated_r90.jpg": 1,
+    "pose_left_face.jpeg": 1,
+    "pose_lower_face.jpeg": 1,
+    "pose_right_wryneck.png": 1,
+    "pose_rise_face.jpeg": 1,
+    "rgba_png_named.jpg": 1,
+}
+"""Every photograph that decodes, and the faces these weights find in it."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("insightface")]
 
 
-@pytest.mark.slow
-def test_boxes_and_embeddings_agree(shared_data: Path, shared_models: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def ours(zoo_pack_path: Path) -> tuple[FaceDetector, FaceEmbedder]:
+    pack, settings = load_pack(zoo_pack_path), Settings(device=Device.CPU)
+    detector, embedder = pack.manifest.detector, pack.manifest.embedder
+    return (
+        build_detector(detector, open_pack_session(pack, settings, detector)),
+        build_embedder(embedder, open_pack_session(pack, settings, embedder), batch_size=32),
+    )
+
+
+@pytest.fixture(scope="module")
+def peer(zoo_source_path: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package's own dependencies warn
         from insightface.app import FaceAnalysis
 
-    source = tmp_path / "weights"
-    source.mkdir()
-    for name in ("scrfd_500m.onnx", "w600k_mbf.onnx"):
-        shutil.copy(shared_models / name, source / name)
-    install_pack("buffalo_s", tmp_path / "packs", from_directory=source, accept_license=True)
-    pack = load_pack(tmp_path / "packs" / "buffalo_s")
-    processor, _ = build_set_processor(pack, Settings(device=Device.CPU))
+        analysis = FaceAnalysis(name=str(zoo_source_path), providers=["CPUExecutionProvider"])
+        analysis.prepare(ctx_id=-1, det_size=(640, 640))
+    return analysis
+
+
+def test_every_photograph_is_named(shared_data: Path) -> None:
+    assert {path.name for path in (shared_data / "photos").iterdir()} == {*FACES, "raw_not_an_image.nv21"}
+
+
+@pytest.mark.parametrize(("name", "count"), FACES.items())
+def test_boxes_and_embeddings_agree(
+    shared_data: Path, ours: tuple[FaceDetector, FaceEmbedder], peer: Any, name: str, count: int
+) -> None:
+    detector, embedder = ours
+    image_bgr = decode_image((shared_data / "photos" / name).read_bytes(), image_limits(Settings().limits))
+    (faces,) = detector.detect([image_bgr])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        peer = FaceAnalysis(name=str(source), providers=["CPUExecutionProvider"])
-        peer.prepare(ctx_id=-1, det_size=(640, 640))
-    try:
-        for name in NAMES:
-            data = (shared_data / "photos" / name).read_bytes()
-            sample = Sample(digest_sample(data), data)
-            request = SetRequest("r", (sample,), (), FacePolicy.LARGEST, pack.fingerprint, 30.0)
-            (result,) = processor.process([request])
-            assert isinstance(result, SetResult)
-            ours = result.outcomes[0]
-            assert isinstance(ours, EmbeddedSample), name
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                faces = peer.get(decode_image(data, image_limits(Settings().limits)))
-            theirs = min(faces, key=lambda face: np.abs(face.bbox - np.array(ours.detection.box)).max())
-            assert np.abs(theirs.bbox - np.array(ours.detection.box)).max() <= 1.0, name
-            assert float(theirs.normed_embedding @ ours.embedding.vector) >= 0.999, name
-    finally:
-        processor.close()
+        theirs = peer.get(image_bgr)
+    assert len(faces) == len(theirs) == count
+    if count == 0:
+        return
+    boxes = np.array([face.box for face in faces])
+    distances = np.abs(boxes[:, None] - np.array([face.bbox for face in theirs])[None]).max(axis=2)
+    partners = distances.argmin(axis=1)
+    assert sorted(partners) == list(range(count))
+    assert distances.min(axis=1).max() <= 1.0
+    aligned = np.stack([align_face(image_bgr, face.landmarks) for face in faces])
+    for embedding, partner in zip(embedder.embed(aligned), partners, strict=True):
+        assert embedding is not None
+        assert float(theirs[partner].normed_embedding @ embedding.vector) >= 0.999
