@@ -36,7 +36,7 @@ Inside `vision`, `SampleRejectedError` carries that reason up to the pipeline an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
 from service.types import RejectionReason, SampleReport
 
@@ -65,6 +65,15 @@ class RequestError(CorefaceError):
     code = "invalid_request"
     status = 400
     title = "Invalid request"
+    side: Literal["reference", "probe"] | None = None
+    """The side of a comparison that is at fault."""
+
+    def at_side(self, side: Literal["reference", "probe"]) -> Self:
+        """The same error, said of one side. A copy, because several callers may wait for one template."""
+        error = type(self).__new__(type(self))
+        error.args = self.args
+        error.__dict__.update(self.__dict__, side=side)
+        return error
 
 
 class InvalidRequestError(RequestError):

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.schemas import ProblemDocument, sample_entry
-from service.errors import CorefaceError, InvalidRequestError, NoUsableSampleError, ServiceError
+from service.errors import CorefaceError, InvalidRequestError, NoUsableSampleError, RequestError, ServiceError
 from service.observability.logs import describe_exception
 from service.observability.request_context import request_id_of
 from service.observability.request_observation import CLIENT_GONE_STATUS
@@ -95,6 +95,8 @@ def coreface_problem(scope: Scope, error: CorefaceError) -> Response:
     """The document of an error of the tree."""
     members: dict[str, object] = {}
     headers: dict[str, str] = {}
+    if isinstance(error, RequestError) and error.side is not None:
+        members["side"] = error.side
     if isinstance(error, NoUsableSampleError):
         members["samples"] = [sample_entry(report).model_dump(mode="json") for report in error.reports]
     if isinstance(error, InvalidFieldsError):

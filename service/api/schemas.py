@@ -241,6 +241,9 @@ class ProblemDocument(BaseModel):
     detail: str = Field(description="What to do.")
     code: str = Field(description="Stable; see docs/errors.md.")
     request_id: str
+    side: Literal["reference", "probe"] | None = Field(
+        default=None, description="With /v1/verify: the side that is at fault, where it is one of them."
+    )
     errors: list[FieldProblemEntry] = Field(default=[], description="With `invalid_request`: the wrong fields.")
     samples: list[SampleEntry] = Field(default=[], description="With `no_usable_sample`: why, one by one.")
     checks: list[CheckAnswer] = Field(default=[], description="With `not_ready` of /health/ready.")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import CorefaceError, FingerprintMismatchError, InvalidVectorError
+from service.errors import CorefaceError, FingerprintMismatchError, InvalidVectorError, RequestError
 from service.pipeline.template_creation import TemplateCreator
 from service.protocols import TemplateSealer, TemplateStore
 from service.types import Comparison, FacePolicy, OperatingPoint, SampleReport, Template
@@ -90,12 +91,12 @@ class Verifier:
     async def verify(self, reference: Side, probe: Side, operating_point: str | None) -> Verification:
         """Raises `UnknownOperatingPointError`, `TemplateNotFoundError`, `TemplateErasedError`,
         `FingerprintMismatchError`, `InvalidVectorError`, `InvalidSealedTemplateError`, and what
-        `TemplateCreator.create` raises."""
+        `TemplateCreator.create` raises; a `RequestError` of a side names the side."""
         point = self._operating_point(operating_point)
         try:
             async with asyncio.TaskGroup() as group:
-                reference_task = group.create_task(self._resolve(reference))
-                probe_task = group.create_task(self._resolve(probe))
+                reference_task = group.create_task(self._resolve_named("reference", reference))
+                probe_task = group.create_task(self._resolve_named("probe", probe))
         except* CorefaceError as errors:
             # Both sides may fail; the client can act on the first.
             raise errors.exceptions[0] from None
@@ -106,6 +107,12 @@ class Verifier:
             reference=reference_task.result().report,
             probe=probe_task.result().report,
         )
+
+    async def _resolve_named(self, name: Literal["reference", "probe"], side: Side) -> _Descriptor:
+        try:
+            return await self._resolve(side)
+        except RequestError as error:
+            raise error.at_side(name) from error
 
     async def _resolve(self, side: Side) -> _Descriptor:
         match side:

@@ -83,7 +83,7 @@ def test_a_side_without_a_usable_sample_is_no_decision(
     response = verify(api, sides["vector"], {"samples": encode(faceless)})
     assert response.status_code == 422
     problem = response.json()
-    assert problem["code"] == "no_usable_sample"
+    assert (problem["code"], problem["side"]) == ("no_usable_sample", "probe")
     assert problem["samples"][0]["reason"] == "no_face"
     assert "decision" not in problem
 

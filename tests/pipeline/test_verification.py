@@ -8,6 +8,8 @@ from service.errors import (
     FingerprintMismatchError,
     InvalidSealedTemplateError,
     InvalidVectorError,
+    NoUsableSampleError,
+    RequestError,
     TemplateNotFoundError,
     UnknownOperatingPointError,
 )
@@ -109,12 +111,23 @@ async def test_length_is_no_part_of_a_vector(verifier: Verifier) -> None:
 async def test_what_cannot_be_compared_is_an_error(
     verifier: Verifier, side: StoredSide, error: type[CorefaceError]
 ) -> None:
-    with pytest.raises(error):
+    with pytest.raises(error) as reference_at_fault:
         await verifier.verify(side, StoredSide("kept"), None)
-    with pytest.raises(error):
+    with pytest.raises(error) as probe_at_fault:
         await verifier.verify(StoredSide("kept"), side, None)
     with pytest.raises(error):
         await verifier.verify(side, side, None)
+    for raised, name in ((reference_at_fault, "reference"), (probe_at_fault, "probe")):
+        assert isinstance(raised.value, RequestError)
+        assert raised.value.side == name
+        assert raised.value.detail == str(raised.value)
+
+
+async def test_the_samples_at_fault_are_reported_with_their_side(verifier: Verifier) -> None:
+    with pytest.raises(NoUsableSampleError) as raised:
+        await verifier.verify(StoredSide("kept"), SampleSide((b"junk",), FacePolicy.LARGEST), None)
+    assert raised.value.side == "probe"
+    assert [report.status for report in raised.value.reports] == ["rejected"]
 
 
 async def test_an_unknown_operating_point_is_refused_before_any_work(verifier: Verifier) -> None:
