@@ -45,7 +45,8 @@ class Terminal:
         if self.as_json:
             self.show_json({"error": problem})
             return
-        sys.stderr.write(f"coreface: {problem.get('detail', problem.get('code'))}\n")
+        side = f"{problem['side']}: " if problem.get("side") else ""
+        sys.stderr.write(f"coreface: {side}{problem.get('detail', problem.get('code'))}\n")
         for sample in problem.get("samples", ()):
             sys.stderr.write(f"  sample {sample['index']}: {sample['reason']}\n")
 
