@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from models.aggregation.data import CLEAN, EmbeddingCache
 from models.aggregation.degradation import VERSION as DEGRADATION_VERSION
 from models.aggregation.degradation import FacePlace, degrade
-from models.aggregation.lfw import Split, images_of, people_of
+from models.datasets.celeba import celeba_people
+from models.datasets.lfw import Split, lfw_people
+from models.datasets.people import Person
 from service.assembly import build_detector, build_embedder
 from service.errors import SampleRejectedError
 from service.protocols import FaceDetector, FaceEmbedder
@@ -121,29 +123,41 @@ class PackVision:
 
 
 def extract_split(pack: Pack, data: Path, split: Split, *, cache_directory: Path, progress: Progress) -> EmbeddingCache:
-    """Embeddings of a split of LFW, from `cache_directory` when they were extracted before with the same networks,
-    degradation and people."""
-    names = people_of(data, split)
-    versions = _DEGRADED_VERSIONS[split]
-    path = cache_directory / f"{split.value}-{_cache_key(pack.manifest, names, versions)}.npz"
+    """Embeddings of a split of LFW; see `extract_cached`."""
+    people, versions = lfw_people(data, split), _DEGRADED_VERSIONS[split]
+    return extract_cached(pack, split.value, people, versions, cache_directory=cache_directory, progress=progress)
+
+
+def extract_celeba(pack: Pack, data: Path, *, cache_directory: Path, progress: Progress) -> EmbeddingCache:
+    """Embeddings of the people of CelebA with two images or more; see `extract_cached`."""
+    people, versions = celeba_people(data / "celeba_small"), _DEGRADED_VERSIONS[Split.TRAIN]
+    return extract_cached(pack, "celeba", people, versions, cache_directory=cache_directory, progress=progress)
+
+
+def extract_cached(
+    pack: Pack,
+    label: str,
+    people: Sequence[Person],
+    degraded_versions: int,
+    *,
+    cache_directory: Path,
+    progress: Progress,
+) -> EmbeddingCache:
+    """Embeddings of a data set that does not change, from `cache_directory` when they were extracted before with the
+    same networks, degradation and names of people."""
+    path = cache_directory / f"{label}-{_cache_key(pack.manifest, people, degraded_versions)}.npz"
     if path.is_file():
         return EmbeddingCache.load(path)
-    images = [images_of(data, name) for name in names]
-    cache = extract(PackVision.load(pack), names, images, degraded_versions=versions, progress=progress)
+    cache = extract(PackVision.load(pack), people, degraded_versions=degraded_versions, progress=progress)
     cache.save(path)
     return cache
 
 
 def extract(
-    vision: PackVision,
-    names: Sequence[str],
-    images: Sequence[Sequence[Path]],
-    *,
-    degraded_versions: int,
-    progress: Progress,
+    vision: PackVision, people: Sequence[Person], *, degraded_versions: int, progress: Progress
 ) -> EmbeddingCache:
-    """Embeddings of each named person's image files, clean and degraded. Deterministic; two threads."""
-    work = [(person, path) for person, paths in enumerate(images) for path in paths]
+    """Embeddings of each person's image files, clean and degraded. Deterministic; two threads."""
+    work = [(number, path) for number, person in enumerate(people) for path in person.images]
     rows: list[tuple[int, int, int, Embedding]] = []
     without_face = 0
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -153,7 +167,7 @@ def extract(
             rows.extend((person, number, version, versions[version]) for version in sorted(versions))
             progress(number + 1, len(work))
     return EmbeddingCache(
-        names=tuple(names),
+        names=tuple(person.name for person in people),
         person=np.array([row[0] for row in rows], dtype=np.int64),
         image=np.array([row[1] for row in rows], dtype=np.int64),
         version=np.array([row[2] for row in rows], dtype=np.int64),
@@ -163,11 +177,11 @@ def extract(
     )
 
 
-def _cache_key(manifest: Manifest, names: Sequence[str], degraded_versions: int) -> str:
+def _cache_key(manifest: Manifest, people: Sequence[Person], degraded_versions: int) -> str:
     relevant = (
         manifest.detector.model_dump_json(),
         manifest.embedder.model_dump_json(),
-        "\n".join(names),
+        "\n".join(person.name for person in people),
         f"{PIPELINE_VERSION} {DEGRADATION_VERSION} {degraded_versions} {SEED} {_BEFORE_DETECTION_EVERY}",
     )
     return hashlib.sha256("\0".join(relevant).encode()).hexdigest()[:16]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from models.aggregation.configuration import AggregatorConfig, Fusion
 from models.aggregation.extraction import extract_split
-from models.aggregation.lfw import Split
 from models.aggregation.training import TrainingRecipe, train_aggregator
 from models.aggregation.weights import save_weights
 from models.commands import parser_of, progress_bar, write_json
+from models.datasets.lfw import Split
 from service.runtime.pack import load_pack
 
 _TRAINABLE = [fusion.value for fusion in Fusion if fusion is not Fusion.CORESET_MEAN]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from models.aggregation.extraction import extract_split
-from models.aggregation.lfw import Split
+from models.datasets.lfw import Split
 from models.commands import parser_of, progress_bar
 from models.evaluation.aggregates import aggregate_with_file
 from models.evaluation.metrics import ComparisonScores, ErrorRates, error_rates, false_match_count, false_non_match_rate

@@ -8,6 +8,7 @@ import numpy as np
 
 from models.aggregation.data import CLEAN
 from models.aggregation.extraction import PackVision, extract
+from models.datasets.people import Person
 from service.types import Detection, Embedding
 
 EYES_AND_MOUTH = np.array([[100, 110], [150, 110], [125, 140], [105, 165], [145, 165]], dtype=np.float32)
@@ -42,14 +43,14 @@ class MeanEmbedder:
         return found
 
 
-def write_images(folder: Path, brightness: Sequence[int]) -> list[Path]:
+def write_images(folder: Path, brightness: Sequence[int]) -> tuple[Path, ...]:
     paths = []
     rng = np.random.default_rng(0)
     for index, level in enumerate(brightness):
         path = folder / f"image_{index}.png"
         cv2.imwrite(str(path), np.clip(rng.normal(level, 20, (250, 250, 3)), 0, 255).astype(np.uint8))
         paths.append(path)
-    return paths
+    return tuple(paths)
 
 
 def test_each_image_gives_its_clean_version_and_its_degraded_copies(tmp_path: Path) -> None:
@@ -57,7 +58,10 @@ def test_each_image_gives_its_clean_version_and_its_degraded_copies(tmp_path: Pa
     told: list[tuple[int, int]] = []
     vision = PackVision(OneFaceDetector(darkest=0.0), MeanEmbedder())
     cache = extract(
-        vision, ["a", "b"], [paths[:2], paths[2:]], degraded_versions=4, progress=lambda *step: told.append(step)
+        vision,
+        [Person("a", paths[:2]), Person("b", paths[2:])],
+        degraded_versions=4,
+        progress=lambda *step: told.append(step),
     )
     assert cache.person.tolist() == [0] * 10 + [1] * 5
     assert cache.image.tolist() == [0] * 5 + [1] * 5 + [2] * 5
@@ -71,7 +75,7 @@ def test_the_same_images_give_the_same_embeddings(tmp_path: Path) -> None:
     paths = write_images(tmp_path, [120, 130])
     vision = PackVision(OneFaceDetector(darkest=0.0), MeanEmbedder())
     first, second = (
-        extract(vision, ["a"], [paths], degraded_versions=5, progress=lambda done, total: None) for _ in range(2)
+        extract(vision, [Person("a", paths)], degraded_versions=5, progress=lambda done, total: None) for _ in range(2)
     )
     assert np.array_equal(first.embeddings, second.embeddings) and np.array_equal(first.norms, second.norms)
 
@@ -79,7 +83,7 @@ def test_the_same_images_give_the_same_embeddings(tmp_path: Path) -> None:
 def test_an_image_without_a_face_is_counted_and_left_out(tmp_path: Path) -> None:
     paths = write_images(tmp_path, [120, 20])
     vision = PackVision(OneFaceDetector(darkest=60.0), MeanEmbedder())
-    cache = extract(vision, ["a"], [paths], degraded_versions=2, progress=lambda done, total: None)
+    cache = extract(vision, [Person("a", paths)], degraded_versions=2, progress=lambda done, total: None)
     assert cache.images_without_face == 1
     assert set(cache.image.tolist()) == {0}
 
@@ -98,5 +102,5 @@ def test_a_copy_whose_face_is_lost_before_detection_is_left_out(tmp_path: Path) 
 
     paths = write_images(tmp_path, [120])
     vision = PackVision(FirstLookOnly(), MeanEmbedder())
-    cache = extract(vision, ["a"], [paths], degraded_versions=4, progress=lambda done, total: None)
+    cache = extract(vision, [Person("a", paths)], degraded_versions=4, progress=lambda done, total: None)
     assert cache.version.tolist() == [0, 1, 2, 4]

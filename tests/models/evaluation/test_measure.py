@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from models.aggregation.extraction import PackVision, extract
-from models.aggregation.lfw import Split, images_of, people_of
+from models.datasets.lfw import Split, lfw_people
 from models.evaluation.aggregates import aggregate_with_file, baselines
 from models.evaluation.measure import measure_sets
 from models.evaluation.set_protocol import SetProtocol
@@ -25,10 +26,11 @@ def test_a_third_fewer_false_non_matches_than_norm_weighting_on_unseen_people(
 ) -> None:
     """Every third of the 420 test people, four images of each; the whole of them is measured by the command that
     the model card names."""
-    names = people_of(shared_data, Split.TEST)[::EVERY]
-    images = [images_of(shared_data, name)[:MOST_IMAGES] for name in names]
+    people = [
+        replace(person, images=person.images[:MOST_IMAGES]) for person in lfw_people(shared_data, Split.TEST)[::EVERY]
+    ]
     vision = PackVision.load(load_pack(default_pack_path))
-    cache = extract(vision, names, images, degraded_versions=4, progress=lambda done, total: None)
+    cache = extract(vision, people, degraded_versions=4, progress=lambda done, total: None)
     assert cache.images_without_face == 0
     aggregates = {**baselines(128), "aggregator": aggregate_with_file(AGGREGATOR)}
     rates = measure_sets(cache, aggregates, SetProtocol(draws=20), resamples=10)

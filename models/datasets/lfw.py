@@ -6,6 +6,8 @@ import json
 from enum import StrEnum
 from pathlib import Path
 
+from models.datasets.people import Person
+
 
 class Split(StrEnum):
     """Groups of people, disjoint. Only the first three may decide anything; the last two report."""
@@ -22,12 +24,7 @@ class Split(StrEnum):
     """People with one image."""
 
 
-def people_of(data: Path, split: Split) -> tuple[str, ...]:
-    """Names of the people of `split`, sorted. `data` holds `lfw/` and `lfw_splits.json`."""
+def lfw_people(data: Path, split: Split) -> tuple[Person, ...]:
+    """The people of `split`, sorted by name. `data` holds `lfw/` and `lfw_splits.json`."""
     names = json.loads((data / "lfw_splits.json").read_text(encoding="utf-8"))[split.value]
-    return tuple(sorted(names))
-
-
-def images_of(data: Path, name: str) -> tuple[Path, ...]:
-    """The image files of one person, sorted."""
-    return tuple(sorted((data / "lfw" / name).glob("*.jpg")))
+    return tuple(Person(name, tuple(sorted((data / "lfw" / name).glob("*.jpg")))) for name in sorted(names))
