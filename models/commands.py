@@ -11,6 +11,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from service.errors import CorefaceError
+from service.runtime.pack import Pack, load_pack
+from service.settings import Settings
+
 CACHE_DIRECTORY = Path("artefacts/embeddings")
 
 
@@ -29,6 +33,15 @@ def parser_of(description: str) -> argparse.ArgumentParser:
         "--cache", type=Path, default=CACHE_DIRECTORY, help="directory where extracted embeddings are kept"
     )
     return parser
+
+
+def named_pack(name: str) -> Pack:
+    """An installed pack by its name, or a pack by its directory. Ends the program with one line where there is none."""
+    directory = Path(name)
+    try:
+        return load_pack(directory if directory.is_dir() else Settings().packs_path / name)
+    except CorefaceError as error:
+        raise SystemExit(f"coreface: {error.detail}") from error
 
 
 @contextmanager

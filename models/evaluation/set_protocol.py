@@ -7,7 +7,7 @@ another. Whole sets are drawn several times, so that the figures do not hang on 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ class SetProtocol:
     largest: int = 12
     """Set sizes are uniform between these, fewer where a person's half holds no more samples."""
     degraded_share: float = 0.8
+    """0: clean images alone, and smaller sets where a person has no more of them."""
+    intruders: int = 0
+    """Samples of somebody else that each set has on top: what a tracker's mix-up or a bystander brings in."""
     draws: int = 10
     seed: int = 7
 
@@ -46,15 +49,30 @@ class SetDraw:
 
 def draw_sets(cache: EmbeddingCache, protocol: SetProtocol) -> Iterator[SetDraw]:
     """Every draw of the protocol, over the people with two usable images or more."""
-    people = [person for person in cache.people() if len(person.images) >= 2]
+    people = [_usable(person, protocol) for person in cache.people() if len(person.images) >= 2]
     rng = np.random.default_rng(protocol.seed)
     for _ in range(protocol.draws):
         halves = [_draw_halves(person, protocol, rng) for person in people]
+        if protocol.intruders:
+            halves = [
+                (
+                    _add_intruders(reference, number, people, protocol, rng),
+                    _add_intruders(probe, number, people, protocol, rng),
+                )
+                for number, (reference, probe) in enumerate(halves)
+            ]
         yield SetDraw(
             np.array([person.person for person in people], dtype=np.int64),
             [reference for reference, _ in halves],
             [probe for _, probe in halves],
         )
+
+
+def _usable(person: PersonImages, protocol: SetProtocol) -> PersonImages:
+    if protocol.degraded_share > 0.0:
+        return person
+    no_rows = np.array([], dtype=np.int64)
+    return replace(person, images=tuple(replace(image, degraded=no_rows) for image in person.images))
 
 
 def _draw_halves(person: PersonImages, protocol: SetProtocol, rng: np.random.Generator) -> tuple[Rows, Rows]:
@@ -71,6 +89,17 @@ def _draw_halves(person: PersonImages, protocol: SetProtocol, rng: np.random.Gen
         for half in (order[:middle], order[middle:])
     )
     return reference, probe
+
+
+def _add_intruders(
+    rows: Rows, number: int, people: list[PersonImages], protocol: SetProtocol, rng: np.random.Generator
+) -> Rows:
+    """The set of person `number` with samples of one other person."""
+    other = people[(number + int(rng.integers(1, len(people)))) % len(people)]
+    intruders = draw_samples(
+        other.images, rng, size=protocol.intruders, degraded_share=protocol.degraded_share, longest_clip=1
+    )
+    return np.concatenate([rows, intruders])
 
 
 def templates_of(cache: EmbeddingCache, sets: list[Rows], aggregate: Aggregate) -> Templates:

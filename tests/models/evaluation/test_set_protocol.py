@@ -35,6 +35,15 @@ def test_sizes_and_shares_are_as_the_protocol_says() -> None:
     assert np.mean(cache.version[np.concatenate(sets)] != CLEAN) == pytest.approx(0.8, abs=0.03)
 
 
+def test_intruders_are_somebody_else_in_every_set() -> None:
+    cache = synthetic_people(np.random.default_rng(0), 12, 5, 4)
+    for draw in draw_sets(cache, SetProtocol(draws=3, intruders=2)):
+        for person, reference, probe in zip(draw.people, draw.references, draw.probes, strict=True):
+            for rows in (reference, probe):
+                assert (cache.person[rows] == person).sum() == len(rows) - 2
+                assert len(set(cache.person[rows[-2:]]) - {person}) == 1
+
+
 def test_every_other_person_is_compared_once_a_draw() -> None:
     cache = synthetic_people(np.random.default_rng(0), 6, 2, 3)
     scores = compare_draws(cache, list(draw_sets(cache, SetProtocol(draws=2))), pool_by_norm(1.0))

@@ -1,0 +1,32 @@
+"""`coreface-evaluate`: every measurement by its name."""
+
+from __future__ import annotations
+
+import argparse
+
+from models.evaluation import calibrate, lfw_pairs, measure, sets
+
+COMMANDS = {
+    "sets": (sets.main, "a pack and its rivals on sample sets of the people in a folder"),
+    "splits": (measure.main, "an aggregator on sample sets of the people of an LFW split"),
+    "lfw-pairs": (lfw_pairs.main, "an embedder on the 6,000 pairs of LFW"),
+    "calibrate": (calibrate.main, "thresholds at the operating points"),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """`coreface-evaluate MEASUREMENT ...`."""
+    parser = argparse.ArgumentParser(
+        prog="coreface-evaluate",
+        description="Measure packs and aggregators.",
+        epilog="\n".join(f"  {name:12}{text}" for name, (_, text) in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("measurement", choices=COMMANDS)
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="of the measurement; see MEASUREMENT --help")
+    options = parser.parse_args(arguments)
+    COMMANDS[options.measurement][0](options.options)
+
+
+if __name__ == "__main__":
+    main()
