@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from models.aggregation.extraction import extract_split
-from models.datasets.lfw import Split
 from models.commands import parser_of, progress_bar
+from models.datasets.lfw import Split
 from models.evaluation.aggregates import aggregate_with_file
 from models.evaluation.metrics import ComparisonScores, ErrorRates, error_rates, false_match_count, false_non_match_rate
 from models.evaluation.mixed_protocol import Kind, MixedProtocol, compare_mixed, pool_kinds

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from models.aggregation.data import EmbeddingCache
 from models.aggregation.extraction import extract_split
-from models.datasets.lfw import Split
 from models.commands import parser_of, progress_bar, write_json
+from models.datasets.lfw import Split
 from models.evaluation.aggregates import aggregate_with_file, baselines
 from models.evaluation.metrics import ErrorRates, error_rates
 from models.evaluation.set_protocol import Aggregate, SetProtocol, compare_draws, draw_sets
