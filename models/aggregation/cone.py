@@ -35,7 +35,7 @@ class ConeFusion(nn.Module):
         self._heads = config.heads
         # Brings unit vectors to the scale of LayerNorm's outputs: 1 a channel.
         self._channel_scale = math.sqrt(width)
-        self.statistics = NormStatistics()
+        self.statistics = NormStatistics(standardise=config.standardise_norms)
         self.centre = QualityCentre(width) if config.fusion is Fusion.CENTRED_CONE else None
         self.norm_power = nn.Parameter(torch.tensor(config.norm_power_start))
         self.encoding = NormEncoding(width)

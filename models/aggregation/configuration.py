@@ -23,6 +23,10 @@ class Fusion(StrEnum):
     CENTRED_CONE = "centred_cone"
     """The cone over embeddings freed of what bad quality alone puts into them: each has the mean embedding of its
     feature norm taken off first."""
+    NAN = "nan"
+    """Rival: two cascaded attention poolings (Yang et al., CVPR 2017)."""
+    CAFACE = "caface"
+    """Rival: cluster and aggregate (Kim et al., NeurIPS 2022)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +44,14 @@ class AggregatorConfig:
     """Of the straight-through Gumbel-Softmax in training."""
     gamma_start: float = 0.01
     """Start of the learned weight of quality against diversity in the core selection; 0.01 is the paper's."""
+    learn_gamma: bool = True
+    """Else gamma stays at its start."""
     norm_power_start: float = 5.0
     """Start of the learned power of the norm in the cone's pooling."""
     judge_width: int = 64
     """Hidden units of the cone's judge of single samples."""
-
-    @classmethod
-    def for_training(cls, fusion: Fusion, width: int) -> AggregatorConfig:
-        """The configuration that each variant is trained with. The cone's core only asks questions and explains the
-        template, so its members should be good samples first: gamma starts at 1, the norm itself."""
-        is_cone = fusion in (Fusion.CONE, Fusion.CENTRED_CONE)
-        return cls(fusion, width, gamma_start=1.0 if is_cone else 0.01)
+    standardise_norms: bool = True
+    """Encode norms standardised by the embedder's statistics; else as they are, as the paper does."""
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)

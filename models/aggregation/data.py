@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,20 @@ class EmbeddingCache:
             people.append(PersonImages(int(index), tuple(images)))
         return people
 
+    def select(self, kept: NDArray[np.bool_]) -> EmbeddingCache:
+        """Only the people at which `kept` (P,) is True, in the same order."""
+        rows = kept[self.person]
+        number = np.cumsum(kept) - 1
+        return replace(
+            self,
+            names=tuple(name for name, is_kept in zip(self.names, kept, strict=True) if is_kept),
+            person=number[self.person[rows]],
+            image=self.image[rows],
+            version=self.version[rows],
+            embeddings=self.embeddings[rows],
+            norms=self.norms[rows],
+        )
+
     def clean_prototypes(self) -> NDArray[np.float32]:
         """Norm-weighted mean direction of each person's clean images. (P, D), in the order of `people()`."""
         prototypes = []
@@ -80,6 +94,21 @@ class EmbeddingCache:
             mean = (self.embeddings[rows] * self.norms[rows, None]).sum(axis=0)
             prototypes.append(mean / np.linalg.norm(mean))
         return np.stack(prototypes).astype(np.float32)
+
+
+def join_caches(caches: Sequence[EmbeddingCache]) -> EmbeddingCache:
+    """The people of all caches, one after another."""
+    people = np.cumsum([0, *(len(cache.names) for cache in caches)])
+    images = np.cumsum([0, *(int(cache.image.max()) + 1 for cache in caches)])
+    return EmbeddingCache(
+        names=tuple(name for cache in caches for name in cache.names),
+        person=np.concatenate([cache.person + start for cache, start in zip(caches, people, strict=False)]),
+        image=np.concatenate([cache.image + start for cache, start in zip(caches, images, strict=False)]),
+        version=np.concatenate([cache.version for cache in caches]),
+        embeddings=np.concatenate([cache.embeddings for cache in caches]),
+        norms=np.concatenate([cache.norms for cache in caches]),
+        images_without_face=sum(cache.images_without_face for cache in caches),
+    )
 
 
 @dataclass(frozen=True, slots=True)

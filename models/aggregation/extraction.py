@@ -122,16 +122,28 @@ class PackVision:
         return {version: embedding for version, embedding in embedded if embedding is not None}
 
 
-def extract_split(pack: Pack, data: Path, split: Split, *, cache_directory: Path, progress: Progress) -> EmbeddingCache:
-    """Embeddings of a split of LFW; see `extract_cached`."""
-    people, versions = lfw_people(data, split), _DEGRADED_VERSIONS[split]
+def extract_split(
+    pack: Pack,
+    data: Path,
+    split: Split,
+    *,
+    degraded_versions: int | None = None,
+    cache_directory: Path,
+    progress: Progress,
+) -> EmbeddingCache:
+    """Embeddings of a split of LFW, with as many degraded copies as its purpose needs unless said; see
+    `extract_cached`."""
+    people = lfw_people(data, split)
+    versions = _DEGRADED_VERSIONS[split] if degraded_versions is None else degraded_versions
     return extract_cached(pack, split.value, people, versions, cache_directory=cache_directory, progress=progress)
 
 
-def extract_celeba(pack: Pack, data: Path, *, cache_directory: Path, progress: Progress) -> EmbeddingCache:
+def extract_celeba(
+    pack: Pack, data: Path, degraded_versions: int, *, cache_directory: Path, progress: Progress
+) -> EmbeddingCache:
     """Embeddings of the people of CelebA with two images or more; see `extract_cached`."""
-    people, versions = celeba_people(data / "celeba_small"), _DEGRADED_VERSIONS[Split.TRAIN]
-    return extract_cached(pack, "celeba", people, versions, cache_directory=cache_directory, progress=progress)
+    people = celeba_people(data / "celeba_small")
+    return extract_cached(pack, "celeba", people, degraded_versions, cache_directory=cache_directory, progress=progress)
 
 
 def extract_cached(

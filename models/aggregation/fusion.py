@@ -62,7 +62,7 @@ class AttentionFusion(nn.Module):
     def __init__(self, config: AggregatorConfig) -> None:
         super().__init__()
         width = config.width
-        self.statistics = NormStatistics()
+        self.statistics = NormStatistics(standardise=config.standardise_norms)
         self.encoding = NormEncoding(width)
         self.self_attention = MaskedAttention(width, config.heads, config.dropout)
         self.self_norm = nn.LayerNorm(width)

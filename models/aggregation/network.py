@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from models.aggregation.cone import ConeFusion
 from models.aggregation.configuration import AggregatorConfig, Fusion
 from models.aggregation.fusion import AttentionFusion, CoresetMean, FusionInput
+from models.aggregation.quality import NormStatistics, QualityCentre
 from models.aggregation.selection import select_core
 
 
@@ -32,18 +33,41 @@ class AggregatorOutput(NamedTuple):
     """Share of each sample in the template: >= 0, sums to 1, 0 on padding."""
 
 
-class FaceCoresetNet(nn.Module):
+class SetAggregatorModule(nn.Module):
+    """What every trainable method is: sets of samples in, one template a set out."""
+
+    config: AggregatorConfig
+
+    def norm_statistics(self) -> NormStatistics | None:
+        """The embedder's statistics, to be fitted before training; None where there is nothing to train."""
+        raise NotImplementedError
+
+    def quality_centre(self) -> QualityCentre | None:
+        """To be fitted after the statistics, where the method has one."""
+        return None
+
+    def forward(self, embeddings: Tensor, norms: Tensor, valid: Tensor) -> AggregatorOutput:
+        """embeddings: (B, N, D) float32, unit rows. norms: (B, N) float32, > 0. valid: (B, N) bool, at least one
+        True a row. Padding may hold anything, NaN included."""
+        raise NotImplementedError
+
+
+class FaceCoresetNet(SetAggregatorModule):
     """Selection and fusion. `train()` draws the core with Gumbel noise, `eval()` takes the argmax."""
 
     def __init__(self, config: AggregatorConfig) -> None:
         super().__init__()
         self.config = config
-        self.gamma = nn.Parameter(torch.tensor(config.gamma_start))
+        self.gamma = nn.Parameter(torch.tensor(config.gamma_start), requires_grad=config.learn_gamma)
         self.fusion = _build_fusion(config)
 
+    def norm_statistics(self) -> NormStatistics | None:
+        return self.fusion.statistics if isinstance(self.fusion, AttentionFusion | ConeFusion) else None
+
+    def quality_centre(self) -> QualityCentre | None:
+        return self.fusion.centre if isinstance(self.fusion, ConeFusion) else None
+
     def forward(self, embeddings: Tensor, norms: Tensor, valid: Tensor) -> AggregatorOutput:
-        """embeddings: (B, N, D) float32, unit rows. norms: (B, N) float32, > 0. valid: (B, N) bool, at least one
-        True a row. Padding may hold anything, NaN included."""
         embeddings = torch.where(valid.unsqueeze(2), embeddings, torch.zeros_like(embeddings))
         norms = torch.where(valid, norms, torch.ones_like(norms))
         selection = select_core(
@@ -68,3 +92,5 @@ def _build_fusion(config: AggregatorConfig) -> nn.Module:
             return AttentionFusion(config)
         case Fusion.CONE | Fusion.CENTRED_CONE:
             return ConeFusion(config)
+        case Fusion.NAN | Fusion.CAFACE:
+            raise ValueError(f"{config.fusion} is no fusion of FaceCoresetNet; see models.aggregation.methods")

@@ -23,8 +23,10 @@ class NormStatistics(nn.Module):
     lowest: Tensor
     highest: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, *, standardise: bool = True) -> None:
+        """`standardise`: else norms are passed on as they are, as the paper encodes them."""
         super().__init__()
+        self._standardise = standardise
         self.register_buffer("mean", torch.tensor(0.0))
         self.register_buffer("std", torch.tensor(1.0))
         self.register_buffer("lowest", torch.tensor(-4.0))
@@ -41,6 +43,8 @@ class NormStatistics(nn.Module):
 
     def forward(self, norms: Tensor) -> Tensor:
         """Standardised logarithms, of the same shape, clamped to the range that was seen."""
+        if not self._standardise:
+            return norms
         standardised = (norms.clamp_min(1e-6).log() - self.mean) / self.std
         return torch.minimum(torch.maximum(standardised, self.lowest), self.highest)
 

@@ -10,7 +10,7 @@ import torch
 
 from models.aggregation.configuration import AggregatorConfig, Fusion
 from models.aggregation.data import SampleSets
-from models.aggregation.network import FaceCoresetNet
+from models.aggregation.network import FaceCoresetNet, SetAggregatorModule
 from models.evaluation.set_protocol import Aggregate, Templates
 from service.runtime.onnx import load_session
 from service.settings import Device
@@ -29,7 +29,7 @@ def pool_by_norm(power: float) -> Aggregate:
     return aggregate
 
 
-def aggregate_with_module(network: FaceCoresetNet) -> Aggregate:
+def aggregate_with_module(network: SetAggregatorModule) -> Aggregate:
     """A PyTorch module, at inference."""
     network.eval()
 

@@ -3,24 +3,18 @@ rebuilds the PyTorch module (`reading.py`): no checkpoint, no pickle."""
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
 import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from onnx import helper, numpy_helper
 
 from models.aggregation.configuration import AggregatorConfig, Fusion
-from models.aggregation.network import FaceCoresetNet
-from models.aggregation.weights import load_weights
-from models.commands import progress_bar
-from models.export.parity import PARITY_COSINE, lowest_parity_cosine
-from models.export.reading import CONFIG_KEY
-from service.runtime.manifest import Manifest
-from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE
+from models.aggregation.network import SetAggregatorModule
+from models.export.reading import CONFIG_KEY, HALF_PREFIX
 
 OPSET = 18
 _INPUTS = {"embeddings": {0: "B", 1: "N"}, "norms": {0: "B", 1: "N"}, "valid": {0: "B", 1: "N"}}
@@ -32,9 +26,14 @@ _OUTPUTS = {
 }
 
 
-def export_aggregator(network: FaceCoresetNet) -> bytes:
-    """The ONNX file, the same bytes for the same weights. B and N are dynamic; so is D for the coreset mean."""
+def export_aggregator(network: SetAggregatorModule) -> bytes:
+    """The ONNX file, the same bytes for the same weights. B and N are dynamic; so is D for the coreset mean.
+
+    Raises ValueError for the rivals: they are there to be compared with, and have no core to explain a template by.
+    """
     config = network.config
+    if config.fusion in (Fusion.NAN, Fusion.CAFACE):
+        raise ValueError(f"{config.fusion} is a rival for comparison; it is not exported")
     axes: dict[str, dict[int, str]] = {name: dict(dims) for name, dims in {**_INPUTS, **_OUTPUTS}.items()}
     if config.fusion is Fusion.CORESET_MEAN:
         axes["embeddings"][2] = "D"
@@ -62,6 +61,28 @@ def export_aggregator(network: FaceCoresetNet) -> bytes:
         return _finish(path.read_bytes(), config)
 
 
+def halve_weights(exported: bytes) -> bytes:
+    """The same file with its weight matrices in float16, half the size; it computes in float32 as before.
+
+    Vectors and scalars stay as they are: they weigh nothing, and gamma decides which samples are the core.
+    """
+    model = onnx.load_from_string(exported)
+    graph = model.graph
+    casts = []
+    for item in graph.initializer:
+        values = numpy_helper.to_array(item)
+        if values.dtype != np.float32 or values.ndim < 2:
+            continue
+        name = item.name
+        item.CopyFrom(numpy_helper.from_array(values.astype(np.float16), HALF_PREFIX + name))
+        casts.append(helper.make_node("Cast", [HALF_PREFIX + name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
 def _finish(exported: bytes, config: AggregatorConfig) -> bytes:
     model = onnx.load_from_string(exported)
     for node in model.graph.node:
@@ -70,52 +91,3 @@ def _finish(exported: bytes, config: AggregatorConfig) -> bytes:
     model.metadata_props.add(key=CONFIG_KEY, value=config.to_json())
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def publish_aggregator(network: FaceCoresetNet, definition: Path) -> str:
-    """Write aggregator.onnx into a pack definition, pin it in manifest.json, and answer its SHA-256.
-
-    Takes calibration.json away when the pack's fingerprint changes: thresholds of another aggregator are worse than
-    none.
-    """
-    manifest_path = definition / MANIFEST_FILE
-    manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-    before = Manifest.model_validate(manifest).fingerprint
-    data = export_aggregator(network)
-    digest = hashlib.sha256(data).hexdigest()
-    trained = network.config.fusion is not Fusion.CORESET_MEAN
-    manifest["aggregator"] |= {
-        "sha256": digest,
-        "method": "facecoresetnet" if trained else "coreset_mean",
-        "trained": trained,
-        "core_size": network.config.core_size,
-    }
-    (definition / manifest["aggregator"]["file"]).write_bytes(data)
-    manifest_path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    if Manifest.model_validate(manifest).fingerprint != before:
-        (definition / CALIBRATION_FILE).unlink(missing_ok=True)
-    return digest
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """`python -m models.export.aggregator`: trained weights become the aggregator of a pack definition."""
-    parser = argparse.ArgumentParser(
-        description="Export trained weights to ONNX, compare the file with PyTorch, and pin it in a pack's manifest.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--weights", type=Path, default=Path("artefacts/training/weights.npz"), help="trained weights")
-    parser.add_argument(
-        "--output", type=Path, required=True, help="pack definition to update, such as models/packs/opencv-sface"
-    )
-    options = parser.parse_args(arguments)
-    digest = publish_aggregator(load_weights(options.weights), options.output)
-    path = options.output / "aggregator.onnx"
-    with progress_bar("PyTorch against ONNX Runtime") as show:
-        lowest = lowest_parity_cosine(path, sets=10_000, progress=show)
-    print(f"{path}: sha256 {digest}; lowest cosine to PyTorch over 10,000 random sets {lowest:.7f}")
-    if lowest < PARITY_COSINE:
-        raise SystemExit(f"the file departs from PyTorch: {lowest} is below {PARITY_COSINE}")
-
-
-if __name__ == "__main__":
-    main()

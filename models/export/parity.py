@@ -10,6 +10,7 @@ import torch
 
 from models.aggregation.configuration import Fusion
 from models.aggregation.data import SampleSets
+from models.aggregation.network import SetAggregatorModule
 from models.export.reading import load_aggregator
 from service.runtime.onnx import load_session
 from service.settings import Device
@@ -34,12 +35,20 @@ def random_sets(rng: np.random.Generator, *, sets: int, width: int) -> Iterator[
         yield SampleSets(vectors.astype(np.float32), norms.astype(np.float32), valid)
 
 
-def lowest_parity_cosine(path: Path, *, sets: int, progress: Callable[[int, int], None], seed: int = 0) -> float:
-    """The lowest cosine between the templates of the file in ONNX Runtime and of its weights in PyTorch.
+def lowest_parity_cosine(
+    path: Path,
+    *,
+    sets: int,
+    progress: Callable[[int, int], None],
+    network: SetAggregatorModule | None = None,
+    seed: int = 0,
+) -> float:
+    """The lowest cosine between the templates of the file in ONNX Runtime and of `network` in PyTorch, by default of
+    the file's own weights.
 
     Raises ValueError when a template is not finite or a core index differs.
     """
-    network = load_aggregator(path)
+    network = load_aggregator(path) if network is None else network.eval()
     session = load_session(path, device=Device.CPU, threads=0)
     width = 512 if network.config.fusion is Fusion.CORESET_MEAN else network.config.width
     lowest, done = 1.0, 0

@@ -78,6 +78,20 @@ class AggregatorSpec(ModelFile):
     core_size: int = Field(gt=0)
 
 
+class TrainingRecord(_Strict):
+    """Where trained weights come from, for people who must account for them. No part of the fingerprint."""
+
+    configuration: str = Field(description="The training configuration, by its file's name.")
+    data: tuple[str, ...] = Field(description="The sets of people that it learned from.")
+    people: int = Field(gt=0)
+    embeddings: int = Field(gt=0)
+    gamma: float = Field(description="The learned weight of quality against diversity in the core selection.")
+    metrics: dict[str, float] = Field(description="FNMR on people it never saw, by protocol and FMR.")
+    revision: str = Field(description="Git revision of the code that exported it.")
+    opset: int = Field(gt=0)
+    onnxruntime: str = Field(description="Version that the file was compared with PyTorch on.")
+
+
 class License(_Strict):
     spdx: str
     commercial_use: bool
@@ -123,6 +137,7 @@ class Manifest(_Strict):
     embedder: EmbedderSpec
     aggregator: AggregatorSpec
     sources: dict[FileName, Source]
+    training: TrainingRecord | None = Field(None, description="Of a trained aggregator.")
 
     @property
     def fingerprint(self) -> str:

@@ -10,8 +10,8 @@ import pytest
 from models.commands import progress_bar, write_json
 
 MODULES = [
-    "models.aggregation.train",
-    "models.export.aggregator",
+    "models.training.command",
+    "models.export.command",
     "models.evaluation.measure",
     "models.evaluation.calibrate",
     "models.evaluation.lfw_pairs",

@@ -5,18 +5,19 @@ import pytest
 import torch
 
 from models.aggregation.configuration import AggregatorConfig, Fusion
-from models.aggregation.network import AggregatorOutput, FaceCoresetNet
-from models.aggregation.training import fit_statistics
+from models.aggregation.methods import build_network
+from models.aggregation.network import AggregatorOutput, SetAggregatorModule
+from models.training.loop import fit_statistics
 from tests.models.sets import random_sets, synthetic_people
 
 WIDTH = 16
 ALL = list(Fusion)
 
 
-def build(fusion: Fusion, *, shaken: bool = True) -> FaceCoresetNet:
+def build(fusion: Fusion, *, shaken: bool = True) -> SetAggregatorModule:
     """A network off its start, so that every term counts."""
     torch.manual_seed(1)
-    network = FaceCoresetNet(AggregatorConfig(fusion, WIDTH, heads=4, judge_width=8))
+    network = build_network(AggregatorConfig(fusion, WIDTH, heads=4, judge_width=8))
     if fusion is not Fusion.CORESET_MEAN:
         fit_statistics(network, synthetic_people(np.random.default_rng(0), 10, 2, 3, WIDTH))
     if shaken:
@@ -26,7 +27,7 @@ def build(fusion: Fusion, *, shaken: bool = True) -> FaceCoresetNet:
     return network.eval()
 
 
-def run(network: FaceCoresetNet, embeddings: np.ndarray, norms: np.ndarray, valid: np.ndarray) -> AggregatorOutput:
+def run(network: SetAggregatorModule, embeddings: np.ndarray, norms: np.ndarray, valid: np.ndarray) -> AggregatorOutput:
     with torch.inference_mode():
         return network(*map(torch.from_numpy, (embeddings, norms, valid)))
 

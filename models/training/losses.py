@@ -61,6 +61,6 @@ def set_against_set(references: Tensor, probes: Tensor, *, scale: float, margin:
     additive margin on the mated ones: the comparison that the service will make, on people without class centres.
     """
     cosine = references @ probes.T  # (P, P)
-    logits = scale * (cosine - margin * torch.eye(len(cosine)))
-    labels = torch.arange(len(cosine))
+    logits = scale * (cosine - margin * torch.eye(len(cosine), device=cosine.device))
+    labels = torch.arange(len(cosine), device=cosine.device)
     return (functional.cross_entropy(logits, labels) + functional.cross_entropy(logits.T, labels)) / 2.0

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from models.aggregation.losses import AdaFaceHead, set_against_set
+from models.training.losses import AdaFaceHead, set_against_set
 
 
 def test_the_margin_follows_the_published_formula() -> None:

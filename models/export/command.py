@@ -1,0 +1,76 @@
+"""`coreface-export`: trained weights become the aggregator of a pack definition, compared with PyTorch first."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import onnxruntime
+
+from models.aggregation.network import FaceCoresetNet, SetAggregatorModule
+from models.aggregation.weights import load_weights
+from models.commands import progress_bar
+from models.export.aggregator import OPSET, export_aggregator, halve_weights
+from models.export.parity import PARITY_COSINE, lowest_parity_cosine
+from models.export.publishing import publish_aggregator, training_record
+
+_SETS = 10_000
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Nothing is written to the pack where the file departs from PyTorch."""
+    parser = argparse.ArgumentParser(
+        prog="coreface-export",
+        description="Export trained weights to ONNX, compare the file with PyTorch on 10,000 random sets in float32 "
+        "and with float16 weights, and pin it in a pack definition.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--weights", type=Path, default=Path("artefacts/training/weights.npz"), help="trained weights")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="pack definition to update, such as models/packs/opencv-sface"
+    )
+    parser.add_argument("--half", type=Path, help="also write the file with float16 weights here")
+    parser.add_argument(
+        "--report", type=Path, help="JSON of `coreface-evaluate splits` on unseen people, for the manifest"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        network = load_weights(options.weights)
+        full = export_aggregator(network)
+        half = halve_weights(full)
+        for title, data in (("float32", full), ("float16 weights", half)):
+            lowest = _parity(network, data, title)
+            print(f"{title}: {len(data):,} bytes, lowest cosine to PyTorch over {_SETS:,} random sets {lowest:.7f}")
+            if lowest < PARITY_COSINE:
+                raise ValueError(f"the file departs from PyTorch: {lowest} is below {PARITY_COSINE}")
+        record = None
+        if isinstance(network, FaceCoresetNet) and network.norm_statistics() is not None:
+            record = training_record(network, options.weights.with_name("training.json"), _metrics(options.report))
+        digest = publish_aggregator(network, options.output, record)
+    except (OSError, ValueError) as error:
+        parser.exit(2, f"coreface-export: {error}\n")
+    if options.half is not None:
+        options.half.write_bytes(half)
+    print(f"{options.output}: opset {OPSET}, ONNX Runtime {onnxruntime.__version__}, sha256 {digest}")
+
+
+def _parity(network: SetAggregatorModule, data: bytes, title: str) -> float:
+    with tempfile.TemporaryDirectory() as directory, progress_bar(f"{title} against PyTorch") as show:
+        path = Path(directory) / "aggregator.onnx"
+        path.write_bytes(data)
+        return lowest_parity_cosine(path, sets=_SETS, progress=show, network=network)
+
+
+def _metrics(report: Path | None) -> dict[str, float]:
+    """FNMR of the aggregator by FMR, from the JSON of the measurement."""
+    if report is None:
+        return {}
+    measured = json.loads(report.read_text(encoding="utf-8"))
+    return {f"{measured['split']} fnmr@{rate['fmr']:.0e}": rate["fnmr"] for rate in measured["rates"]["aggregator"]}
+
+
+if __name__ == "__main__":
+    main()
