@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +38,7 @@ from service.vision.sniffing import ImageLimits
 
 LIMITS = ImageLimits(max_pixels=25_000_000, max_side=8192, max_jpeg_scans=100, max_scan_megapixels=250.0)
 MIN_EYE_DISTANCE_PIXELS = 8.0
+ALIGNED_SIDE = 112
 SEED = 20_240
 _DEGRADED_VERSIONS = {
     Split.TRAIN: 6,
@@ -121,6 +123,19 @@ class PackVision:
         embedded = zip(versions, self.embedder.embed(np.stack(faces)), strict=True)
         return {version: embedding for version, embedding in embedded if embedding is not None}
 
+    def embed_aligned_versions(self, path: Path, degraded_versions: int, seed: int) -> dict[int, Embedding]:
+        """Version -> embedding of an image that is an aligned face already, as training sets are handed round."""
+        face = decode_image(path.read_bytes(), LIMITS)
+        if face.shape[:2] != (ALIGNED_SIDE, ALIGNED_SIDE):
+            resized = cv2.resize(face, (ALIGNED_SIDE, ALIGNED_SIDE), interpolation=cv2.INTER_AREA)
+            face = resized.astype(np.uint8, copy=False)
+        faces = [face]
+        for version in range(1, degraded_versions + 1):
+            rng = np.random.default_rng([seed, zlib.crc32(path.name.encode()), version])
+            faces.append(degrade(face, _ALIGNED_PLACE, rng))
+        embedded = enumerate(self.embedder.embed(np.stack(faces)))
+        return {version: embedding for version, embedding in embedded if embedding is not None}
+
 
 def extract_split(
     pack: Pack,
@@ -152,28 +167,40 @@ def extract_cached(
     people: Sequence[Person],
     degraded_versions: int,
     *,
+    aligned: bool = False,
     cache_directory: Path,
     progress: Progress,
 ) -> EmbeddingCache:
     """Embeddings of a data set that does not change, from `cache_directory` when they were extracted before with the
     same networks, degradation and names of people."""
-    path = cache_directory / f"{label}-{_cache_key(pack.manifest, people, degraded_versions)}.npz"
+    kind = f"{label}-aligned" if aligned else label
+    path = cache_directory / f"{kind}-{_cache_key(pack.manifest, people, degraded_versions)}.npz"
     if path.is_file():
         return EmbeddingCache.load(path)
-    cache = extract(PackVision.load(pack), people, degraded_versions=degraded_versions, progress=progress)
+    vision = PackVision.load(pack)
+    cache = extract(vision, people, degraded_versions=degraded_versions, aligned=aligned, progress=progress)
     cache.save(path)
     return cache
 
 
 def extract(
-    vision: PackVision, people: Sequence[Person], *, degraded_versions: int, progress: Progress
+    vision: PackVision,
+    people: Sequence[Person],
+    *,
+    degraded_versions: int,
+    aligned: bool = False,
+    progress: Progress,
 ) -> EmbeddingCache:
-    """Embeddings of each person's image files, clean and degraded. Deterministic; two threads."""
+    """Embeddings of each person's image files, clean and degraded. Deterministic; two threads.
+
+    `aligned`: the images are aligned faces, in which nothing needs to be detected.
+    """
+    embed = vision.embed_aligned_versions if aligned else vision.embed_versions
     work = [(number, path) for number, person in enumerate(people) for path in person.images]
     rows: list[tuple[int, int, int, Embedding]] = []
     without_face = 0
     with ThreadPoolExecutor(max_workers=2) as pool:
-        answers = pool.map(lambda item: vision.embed_versions(item[1], degraded_versions, SEED), work)
+        answers = pool.map(lambda item: embed(item[1], degraded_versions, SEED), work)
         for number, ((person, _), versions) in enumerate(zip(work, answers, strict=True)):
             without_face += not versions
             rows.extend((person, number, version, versions[version]) for version in sorted(versions))

@@ -26,6 +26,8 @@ class DataConfig(_Strict):
     """The people of `celeba_small` with two images or more."""
     folders: tuple[Path, ...] = ()
     """Directories with a folder of images for each identity, as WebFace4M has them."""
+    aligned: bool = False
+    """The folders hold aligned 112x112 faces, as WebFace4M is handed round: nothing is detected in them."""
     most_people: Annotated[int, Field(ge=2)] | None = None
     """Of each folder: the first ones by name."""
     degraded_versions: Annotated[int, Field(ge=0)] = 6

@@ -53,7 +53,15 @@ def training_people(
         people = people_in_folders(data / folder, fewest_images=2)[: config.most_people]
         with progress_bar(f"embeddings of the people in {folder.name}") as show:
             others.append(
-                extract_cached(pack, folder.name, people, versions, cache_directory=cache_directory, progress=show)
+                extract_cached(
+                    pack,
+                    folder.name,
+                    people,
+                    versions,
+                    aligned=config.aligned,
+                    cache_directory=cache_directory,
+                    progress=show,
+                )
             )
     if config.leave_out_alike and others:
         with progress_bar("embeddings of the people who tune or report") as show:
