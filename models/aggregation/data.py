@@ -134,6 +134,8 @@ class SampleSets:
     embeddings: NDArray[np.float32]  # (B, N, D)
     norms: NDArray[np.float32]  # (B, N)
     valid: NDArray[np.bool_]  # (B, N)
+    media: Rows  # (B, N)
+    """Number of the photograph or video that each sample comes from; -1 on padding."""
 
 
 def draw_samples(
@@ -173,4 +175,5 @@ def gather_sets(cache: EmbeddingCache, sets: Sequence[Rows]) -> SampleSets:
         padded[index, : len(rows)] = rows
         valid[index, : len(rows)] = True
     embeddings = np.where(valid[:, :, None], cache.embeddings[padded], np.float32(0.0))
-    return SampleSets(embeddings, np.where(valid, cache.norms[padded], np.float32(1.0)), valid)
+    norms = np.where(valid, cache.norms[padded], np.float32(1.0))
+    return SampleSets(embeddings, norms, valid, np.where(valid, cache.image[padded], -1))

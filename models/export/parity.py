@@ -32,7 +32,8 @@ def random_sets(rng: np.random.Generator, *, sets: int, width: int) -> Iterator[
         valid = np.arange(longest)[None, :] < rng.integers(1, longest + 1, count)[:, None]
         vectors[~valid] = np.nan
         norms[~valid] = np.nan
-        yield SampleSets(vectors.astype(np.float32), norms.astype(np.float32), valid)
+        media = np.where(valid, np.arange(longest), -1)
+        yield SampleSets(vectors.astype(np.float32), norms.astype(np.float32), valid, media)
 
 
 def lowest_parity_cosine(

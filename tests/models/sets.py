@@ -16,7 +16,7 @@ def random_sets(rng: np.random.Generator, sets: int, size: int, width: int, spre
     subjects = rng.normal(size=(sets, 1, width))
     vectors = unit(subjects + spread * rng.normal(size=(sets, size, width)))
     norms = rng.uniform(3.0, 15.0, (sets, size)).astype(np.float32)
-    return SampleSets(vectors, norms, np.ones((sets, size), dtype=bool))
+    return SampleSets(vectors, norms, np.ones((sets, size), dtype=bool), np.tile(np.arange(size), (sets, 1)))
 
 
 def synthetic_people(

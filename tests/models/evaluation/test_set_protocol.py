@@ -56,9 +56,9 @@ def test_every_other_person_is_compared_once_a_draw() -> None:
 def test_measuring_gives_each_aggregate_its_row() -> None:
     cache = synthetic_people(np.random.default_rng(0), 20, 3, 4)
     rates = measure_sets(cache, baselines(16), SetProtocol(draws=2), resamples=10)
-    assert set(rates) == {"average", "norm-weighted average", "norm^4", "coreset mean"}
+    assert set(rates) == set(baselines(16))
     assert rates["norm^4"][0].fnmr <= rates["average"][0].fnmr
-    assert markdown_table(rates).count("\n") == 5
+    assert markdown_table(rates).count("\n") == len(rates) + 1
 
 
 def test_mixed_comparisons_hold_every_pair_of_people_once_a_kind() -> None:
