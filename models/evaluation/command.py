@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from models.evaluation import calibrate, cost, lfw_pairs, measure, sets
+from models.evaluation import calibrate, cost, ijb, lfw_pairs, measure, sets
 
 COMMANDS = {
     "sets": (sets.main, "a pack and its rivals on sample sets of the people in a folder"),
     "splits": (measure.main, "an aggregator on sample sets of the people of an LFW split"),
     "lfw-pairs": (lfw_pairs.main, "an embedder on the 6,000 pairs of LFW"),
+    "ijb": (ijb.main, "1:1 verification on IJB-B or IJB-C"),
     "cost": (cost.main, "parameters, multiply-adds and time of an aggregator by set size"),
     "calibrate": (calibrate.main, "thresholds at the operating points"),
 }
