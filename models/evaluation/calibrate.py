@@ -1,4 +1,4 @@
-"""`python -m models.evaluation.calibrate`: operating points of a pack, measured on people that no weight has seen."""
+"""`coreface-evaluate calibrate`: operating points of a pack, measured on people that no weight has seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m models.evaluation.lfw_pairs`: the embedder on the 6,000 pairs of LFW, through the service's own vision.
+"""`coreface-evaluate lfw-pairs`: the embedder on the 6,000 pairs of LFW, through the service's own vision.
 
 Protocol: 10 folds of 300 mated and 300 non-mated pairs; each fold is decided at the threshold that is best on the
 other nine ("image-restricted" view 2). An image without a usable face makes its pair a non-match.

@@ -1,4 +1,4 @@
-"""`python -m models.evaluation.measure`: FNMR of sample sets at fixed FMRs, aggregator against poolings."""
+"""`coreface-evaluate splits`: FNMR of sample sets at fixed FMRs, aggregator against poolings."""
 
 from __future__ import annotations
 
