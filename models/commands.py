@@ -26,9 +26,7 @@ def parser_of(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, required=True, help="directory with lfw/, lfw_pairs.txt and lfw_splits.json"
     )
-    parser.add_argument(
-        "--pack", type=Path, required=True, help="directory of an installed pack, whose detector and embedder are used"
-    )
+    parser.add_argument("--pack", required=True, help="installed pack, or its directory: the detector and embedder")
     parser.add_argument(
         "--cache", type=Path, default=CACHE_DIRECTORY, help="directory where extracted embeddings are kept"
     )

@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from models.aggregation.extraction import extract_split
-from models.commands import parser_of, progress_bar
+from models.commands import named_pack, parser_of, progress_bar
 from models.datasets.lfw import Split
 from models.evaluation.aggregates import aggregate_with_file
 from models.evaluation.metrics import ComparisonScores, ErrorRates, error_rates, false_match_count, false_non_match_rate
 from models.evaluation.mixed_protocol import Kind, MixedProtocol, compare_mixed, pool_kinds
 from service.runtime.manifest import Calibration, Manifest, OperatingPointSpec
-from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE, Pack, load_pack, verify_file
+from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE, Pack, verify_file
 
 NAMES = {"fmr_1e-2": 1e-2, "fmr_1e-3": 1e-3, "fmr_1e-4": 1e-4}
 DEFAULT_OPERATING_POINT = "fmr_1e-4"
 FEWEST_FALSE_MATCHES = 30
 """Behind each threshold: the rule of 30, below which a rate is no better known than by half of itself."""
-COMMAND = "python -m models.evaluation.calibrate --data DATA --pack PACK --output models/packs/opencv-sface"
+COMMAND = "coreface-evaluate calibrate --data DATA --pack {name} --output models/packs/{name}"
 _DATA = (
     "LFW people of the splits `validation` ({validation}) and `single_train` ({singles}), unseen in training. "
     "Templates made by the exported aggregator. Pooled in equal numbers: one clean image against one clean image, one "
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--report", action="store_true", help="change nothing; print observed rates on `test` and `single_test` people"
     )
     options = parser.parse_args(arguments)
-    pack = load_pack(options.pack)
+    pack = named_pack(options.pack)
     manifest = Manifest.model_validate_json((options.output / MANIFEST_FILE).read_bytes())
     _require_same_networks(pack, manifest)
     aggregator = options.output / manifest.aggregator.file
@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
         schema_version=1,
         fingerprint=manifest.fingerprint,
         data=_DATA.format(validation=len(caches[0].names), singles=len(caches[1].names)),
-        command=COMMAND,
+        command=COMMAND.format(name=manifest.name),
         default_operating_point=DEFAULT_OPERATING_POINT,
         operating_points=tuple(
             OperatingPointSpec(

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.aggregation.extraction import PackVision
-from models.commands import parser_of, progress_bar, write_json
+from models.commands import named_pack, parser_of, progress_bar, write_json
 from service.protocols import SetAggregator
 from service.runtime.onnx import load_session
-from service.runtime.pack import Pack, load_pack
+from service.runtime.pack import Pack
 from service.settings import Device
 from service.types import Embedding
 from service.vision.aggregation import OnnxSetAggregator
@@ -135,7 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = parser_of("Measure the embedder of a pack on the 6,000 LFW pairs (two to four minutes on 2 cores).")
     parser.add_argument("--output", type=Path, default=Path("artefacts/evaluation"), help="directory for the report")
     options = parser.parse_args(arguments)
-    pack = load_pack(options.pack)
+    pack = named_pack(options.pack)
     pairs = read_pairs(options.data / "lfw_pairs.txt")
     images = images_of_pairs(pairs)
     with progress_bar("embedding the images of the pairs") as show:

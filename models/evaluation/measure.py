@@ -8,12 +8,11 @@ from pathlib import Path
 
 from models.aggregation.data import EmbeddingCache
 from models.aggregation.extraction import extract_split
-from models.commands import parser_of, progress_bar, write_json
+from models.commands import named_pack, parser_of, progress_bar, write_json
 from models.datasets.lfw import Split
 from models.evaluation.aggregates import aggregate_with_file, baselines
 from models.evaluation.metrics import ErrorRates, error_rates
 from models.evaluation.set_protocol import Aggregate, SetProtocol, compare_draws, draw_sets
-from service.runtime.pack import load_pack
 
 FMRS = (1e-2, 1e-3, 1e-4)
 
@@ -44,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resamples", type=int, default=500, help="bootstrap resamples of the people")
     parser.add_argument("--output", type=Path, default=Path("artefacts/evaluation"), help="directory for the report")
     options = parser.parse_args(arguments)
-    pack = load_pack(options.pack)
+    pack = named_pack(options.pack)
     with progress_bar(f"embeddings of the {options.split} people") as show:
         cache = extract_split(pack, options.data, Split(options.split), cache_directory=options.cache, progress=show)
     exported = options.aggregator or pack.model_path(pack.manifest.aggregator)

@@ -14,7 +14,8 @@ from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE
 MODEL_CARD_FILE = "MODEL_CARD.md"
 AGGREGATOR_FILE = "aggregator.onnx"
 INSIGHTFACE_DEFINITION = "insightface"
-"""Holds what all insightface packs share; their manifests are written when they are installed."""
+"""Holds the untrained aggregator of insightface packs; their manifests are written at installation. A definition
+with the embedder of one, such as `buffalo_s`, holds what was trained and measured for it."""
 
 
 @dataclass(frozen=True, slots=True)

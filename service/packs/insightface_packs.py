@@ -15,7 +15,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from service.errors import PackError
-from service.packs.definitions import AGGREGATOR_FILE, INSIGHTFACE_DEFINITION, definitions_path
+from service.packs.definitions import (
+    AGGREGATOR_FILE,
+    INSIGHTFACE_DEFINITION,
+    PackDefinition,
+    definitions_path,
+    load_definitions,
+)
 from service.packs.progress import Progress
 from service.runtime.manifest import (
     AggregatorSpec,
@@ -27,7 +33,7 @@ from service.runtime.manifest import (
     Manifest,
     ZooSource,
 )
-from service.runtime.pack import MANIFEST_FILE
+from service.runtime.pack import MANIFEST_FILE, Pack
 
 DETECTOR_FILE = "detector.onnx"
 EMBEDDER_FILE = "embedder.onnx"
@@ -50,6 +56,9 @@ class ZooNetworks:
     manifest: Manifest
     detector: Path
     embedder: Path
+    aggregator: Path
+    companions: tuple[Path, ...]
+    """Calibration and model card, where the product has them for just these networks."""
 
 
 def zoo_packs() -> dict[str, ZooPack]:
@@ -94,18 +103,17 @@ def find_networks(pack: ZooPack, directory: Path) -> ZooNetworks:
         directory,
     )
     [recogniser] = [network for network in recognisers if network.path == embedder]
-    return ZooNetworks(
-        _make_manifest(pack, detector, embedder, recogniser.outputs[0][1] or 0, recogniser.normalises_pixels),
-        detector,
-        embedder,
-    )
+    manifest = _make_manifest(pack, detector, embedder, recogniser.outputs[0][1] or 0, recogniser.normalises_pixels)
+    return ZooNetworks(manifest, detector, embedder, _aggregator_for(manifest.embedder), _companions(manifest))
 
 
 def stage_networks(networks: ZooNetworks, stage: Path) -> None:
     """Write the pack's files into the empty directory `stage`."""
     shutil.copyfile(networks.detector, stage / DETECTOR_FILE)
     shutil.copyfile(networks.embedder, stage / EMBEDDER_FILE)
-    shutil.copyfile(_bundled_aggregator(), stage / AGGREGATOR_FILE)
+    shutil.copyfile(networks.aggregator, stage / AGGREGATOR_FILE)
+    for companion in networks.companions:
+        shutil.copyfile(companion, stage / companion.name)
     (stage / MANIFEST_FILE).write_text(networks.manifest.model_dump_json(indent=2) + "\n")
 
 
@@ -136,9 +144,13 @@ def fetch_from_zoo(pack: ZooPack, progress: Progress) -> Path:
     return root / "models" / pack.name
 
 
-def is_current(manifest: Manifest) -> bool:
-    """Whether an installed zoo pack has the aggregator that the product ships now."""
-    return manifest.aggregator.sha256 == _sha256(_bundled_aggregator())
+def is_current(pack: Pack) -> bool:
+    """Whether an installed zoo pack has the aggregator and the calibration that the product ships for it now."""
+    if pack.manifest.aggregator.sha256 != _sha256(_aggregator_for(pack.manifest.embedder)):
+        return False
+    shipped = {companion.name: companion.read_bytes() for companion in _companions(pack.manifest)}
+    installed = {name: pack.directory / name for name in shipped}
+    return all(path.is_file() and path.read_bytes() == shipped[name] for name, path in installed.items())
 
 
 def _choose(found: list[Path], preferred: tuple[str, ...], what: str, directory: Path) -> Path:
@@ -154,6 +166,14 @@ def _choose(found: list[Path], preferred: tuple[str, ...], what: str, directory:
 
 def _make_manifest(pack: ZooPack, detector: Path, embedder: Path, width: int, normalises_pixels: bool) -> Manifest:
     pixels = InputRange(color_order="rgb", mean=127.5, std=127.5)
+    embedder_spec = EmbedderSpec(
+        file=EMBEDDER_FILE,
+        sha256=_sha256(embedder),
+        input_range=InputRange(color_order="rgb", mean=0.0, std=1.0) if normalises_pixels else pixels,
+        width=width,
+        landmark_template="arcface_112",
+    )
+    trained = _trained_for(embedder_spec)
     return Manifest(
         schema_version=1,
         name=pack.name,
@@ -170,29 +190,49 @@ def _make_manifest(pack: ZooPack, detector: Path, embedder: Path, width: int, no
             score_threshold=0.5,
             nms_iou=0.4,
         ),
-        embedder=EmbedderSpec(
-            file=EMBEDDER_FILE,
-            sha256=_sha256(embedder),
-            input_range=InputRange(color_order="rgb", mean=0.0, std=1.0) if normalises_pixels else pixels,
-            width=width,
-            landmark_template="arcface_112",
-        ),
-        aggregator=AggregatorSpec(
-            file=AGGREGATOR_FILE,
-            sha256=_sha256(_bundled_aggregator()),
-            method="coreset_mean",
-            trained=False,
-            core_size=3,
-        ),
+        embedder=embedder_spec,
+        aggregator=trained.manifest.aggregator if trained else _untrained(),
         sources={
             DETECTOR_FILE: ZooSource(kind="insightface_zoo", pack=pack.name, file=detector.name),
             EMBEDDER_FILE: ZooSource(kind="insightface_zoo", pack=pack.name, file=embedder.name),
             AGGREGATOR_FILE: BundledSource(kind="bundled"),
         },
+        training=trained.manifest.training if trained else None,
     )
 
 
-def _bundled_aggregator() -> Path:
+def _trained_for(embedder: EmbedderSpec) -> PackDefinition | None:
+    """The definition whose aggregator was trained on the embeddings of this very network."""
+    for definition in load_definitions(definitions_path()).values():
+        if definition.manifest.embedder == embedder and definition.manifest.aggregator.trained:
+            return definition
+    return None
+
+
+def _aggregator_for(embedder: EmbedderSpec) -> Path:
+    trained = _trained_for(embedder)
+    return trained.directory / trained.manifest.aggregator.file if trained else _untrained_aggregator()
+
+
+def _companions(manifest: Manifest) -> tuple[Path, ...]:
+    """Thresholds measured with another detector are another pack's."""
+    trained = _trained_for(manifest.embedder)
+    if trained is None or trained.manifest.fingerprint != manifest.fingerprint:
+        return ()
+    return tuple(trained.directory / name for name in trained.companions)
+
+
+def _untrained() -> AggregatorSpec:
+    return AggregatorSpec(
+        file=AGGREGATOR_FILE,
+        sha256=_sha256(_untrained_aggregator()),
+        method="coreset_mean",
+        trained=False,
+        core_size=3,
+    )
+
+
+def _untrained_aggregator() -> Path:
     return definitions_path() / INSIGHTFACE_DEFINITION / AGGREGATOR_FILE
 
 

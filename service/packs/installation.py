@@ -36,12 +36,12 @@ def install_pack(
     `from_directory` holds what would otherwise be downloaded: the wheel, or for an insightface pack the networks.
     Raises `PackError` (with what to do), `LicenseNotAcceptedError`.
     """
-    definitions = load_definitions(definitions_path())
-    if name in definitions:
-        return _install_defined(definitions[name], packs_path, from_directory, accept_license, progress)
     zoo = zoo_packs()
     if name in zoo:
         return _install_from_zoo(zoo[name], packs_path, from_directory, accept_license, progress)
+    definitions = load_definitions(definitions_path())
+    if name in definitions:
+        return _install_defined(definitions[name], packs_path, from_directory, accept_license, progress)
     raise PackError(f"There is no pack {name!r}; known: {', '.join(sorted({*definitions, *zoo}))}.")
 
 
@@ -70,7 +70,7 @@ def _install_from_zoo(
 ) -> Pack:
     target = packs_path / zoo_pack.name
     installed = _load_if_whole(target)
-    if installed is not None and from_directory is None and is_current(installed.manifest):
+    if installed is not None and from_directory is None and is_current(installed):
         progress("already installed", 1.0)
         return installed
     _require_license(zoo_pack.name, zoo_license(), accept_license)

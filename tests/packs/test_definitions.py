@@ -9,7 +9,7 @@ import pytest
 
 from service.errors import PackError
 from service.packs.definitions import AGGREGATOR_FILE, definitions_path, load_definitions
-from service.runtime.manifest import BundledSource, Calibration, WheelSource
+from service.runtime.manifest import BundledSource, Calibration, WheelSource, ZooSource
 from service.runtime.pack import CALIBRATION_FILE
 
 
@@ -31,7 +31,7 @@ def test_every_file_has_a_source_and_bundled_ones_their_digest() -> None:
                 content = (definition.directory / model.file).read_bytes()
                 assert hashlib.sha256(content).hexdigest() == model.sha256, f"pin {model.file} of {manifest.name} anew"
             else:
-                assert isinstance(source, WheelSource)
+                assert isinstance(source, WheelSource | ZooSource)
 
 
 def test_a_shipped_calibration_belongs_to_its_pack() -> None:

@@ -11,8 +11,10 @@ import pytest
 
 from service.errors import LicenseNotAcceptedError, PackError
 from service.packs import insightface_packs
+from service.packs.definitions import AGGREGATOR_FILE
 from service.packs.installation import install_pack
-from service.runtime.pack import load_pack
+from service.runtime.manifest import Calibration, OperatingPointSpec
+from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE, load_pack
 from tests.packs.tiny_networks import WIDTH, recogniser, scrfd_like, yunet_like
 
 
@@ -39,6 +41,55 @@ def test_both_networks_are_found_by_their_graphs(directory: Path, packs_path: Pa
     assert (manifest.aggregator.method, manifest.aggregator.trained) == ("coreset_mean", False)
     assert not manifest.license.commercial_use
     assert manifest.license.acceptance_required
+
+
+def test_what_was_trained_for_the_embedder_comes_with_it(
+    directory: Path, packs_path: Path, definitions: Path, aggregator: Path
+) -> None:
+    plain = install_pack("buffalo_s", packs_path, from_directory=directory, accept_license=True).manifest
+    spec = plain.aggregator.model_copy(update={"trained": True, "method": "facecoresetnet"})
+    trained = plain.model_copy(update={"aggregator": spec})
+    definition = definitions / "buffalo_s"
+    definition.mkdir()
+    (definition / MANIFEST_FILE).write_text(trained.model_dump_json())
+    (definition / AGGREGATOR_FILE).write_bytes(aggregator.read_bytes())
+    (definition / CALIBRATION_FILE).write_text(calibration_of(trained.fingerprint).model_dump_json())
+    pack = install_pack("buffalo_s", packs_path, from_directory=directory, accept_license=True)
+    assert (pack.fingerprint, pack.manifest.aggregator) == (trained.fingerprint, spec)
+    assert pack.calibration is not None
+    (directory / "some_detector.onnx").write_bytes(scrfd_like() + b"\x1a\x00")
+    other = install_pack("buffalo_sc", packs_path, from_directory=directory, accept_license=True)
+    assert other.manifest.aggregator == spec
+    assert other.calibration is None, "it was measured with another detector"
+    (definition / CALIBRATION_FILE).write_text(calibration_of(trained.fingerprint, 0.4).model_dump_json())
+    steps: list[str] = []
+    (directory / "some_detector.onnx").write_bytes(scrfd_like())
+    with pytest.raises(LicenseNotAcceptedError):
+        install_pack("buffalo_s", packs_path)
+    install_pack("buffalo_s", packs_path, from_directory=directory, accept_license=True)
+    install_pack("buffalo_s", packs_path, progress=lambda step, share: steps.append(step))
+    assert steps == ["already installed"]
+
+
+def calibration_of(fingerprint: str, threshold: float = 0.3) -> Calibration:
+    point = OperatingPointSpec(
+        name="fmr_1e-2",
+        fmr=0.01,
+        threshold=threshold,
+        threshold_interval=(0.2, 0.5),
+        false_matches=40,
+        comparisons=4000,
+        fnmr=0.1,
+        mated_comparisons=50,
+    )
+    return Calibration(
+        schema_version=1,
+        fingerprint=fingerprint,
+        data="made up",
+        command="none",
+        default_operating_point="fmr_1e-2",
+        operating_points=(point,),
+    )
 
 
 @pytest.mark.usefixtures("definitions")
