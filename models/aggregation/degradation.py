@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import cv2
@@ -42,6 +43,23 @@ class DegradationRecipe:
     low_resolution: float = 0.55
     noise: float = 0.35
     compression: float = 0.45
+
+
+class DegradationKind(StrEnum):
+    """The steps by name, each a field of the recipe."""
+
+    JITTER = "jitter"
+    EXPOSURE = "exposure"
+    OCCLUSION = "occlusion"
+    MOTION_BLUR = "motion_blur"
+    FOCUS_BLUR = "focus_blur"
+    LOW_RESOLUTION = "low_resolution"
+    NOISE = "noise"
+    COMPRESSION = "compression"
+
+    def alone(self) -> DegradationRecipe:
+        """The recipe of this step and no other."""
+        return DegradationRecipe(**{kind.value: float(kind is self) for kind in DegradationKind})
 
 
 def degrade(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from models.aggregation.data import CLEAN, EmbeddingCache
 from models.aggregation.degradation import VERSION as DEGRADATION_VERSION
-from models.aggregation.degradation import FacePlace, degrade
+from models.aggregation.degradation import DegradationKind, DegradationRecipe, FacePlace, degrade
 from models.datasets.celeba import celeba_people
 from models.datasets.lfw import Split, lfw_people
 from models.datasets.people import Person
@@ -97,7 +97,9 @@ class PackVision:
         embeddings = iter(self.embedder.embed(np.stack(faces)) if faces else [])
         return [next(embeddings) if face else None for face in found]
 
-    def embed_versions(self, path: Path, degraded_versions: int, seed: int) -> dict[int, Embedding]:
+    def embed_versions(
+        self, path: Path, degraded_versions: int, seed: int, recipe: DegradationRecipe
+    ) -> dict[int, Embedding]:
         """Version -> embedding of one image; empty when its clean version has no usable face."""
         image = decode_image(path.read_bytes(), LIMITS)
         face = self.find_faces([image])[0]
@@ -111,10 +113,10 @@ class PackVision:
         for version in range(1, degraded_versions + 1):
             rng = np.random.default_rng([seed, zlib.crc32(path.name.encode()), version])
             if version % _BEFORE_DETECTION_EVERY == 0:
-                captured.append(degrade(image, place, rng))
+                captured.append(degrade(image, place, rng, recipe))
                 captured_versions.append(version)
             else:
-                faces.append(degrade(aligned, _ALIGNED_PLACE, rng))
+                faces.append(degrade(aligned, _ALIGNED_PLACE, rng, recipe))
                 versions.append(version)
         for version, shot, seen in zip(captured_versions, captured, self.find_faces(captured), strict=True):
             if seen is not None:
@@ -123,7 +125,9 @@ class PackVision:
         embedded = zip(versions, self.embedder.embed(np.stack(faces)), strict=True)
         return {version: embedding for version, embedding in embedded if embedding is not None}
 
-    def embed_aligned_versions(self, path: Path, degraded_versions: int, seed: int) -> dict[int, Embedding]:
+    def embed_aligned_versions(
+        self, path: Path, degraded_versions: int, seed: int, recipe: DegradationRecipe
+    ) -> dict[int, Embedding]:
         """Version -> embedding of an image that is an aligned face already, as training sets are handed round."""
         face = decode_image(path.read_bytes(), LIMITS)
         if face.shape[:2] != (ALIGNED_SIDE, ALIGNED_SIDE):
@@ -132,7 +136,7 @@ class PackVision:
         faces = [face]
         for version in range(1, degraded_versions + 1):
             rng = np.random.default_rng([seed, zlib.crc32(path.name.encode()), version])
-            faces.append(degrade(face, _ALIGNED_PLACE, rng))
+            faces.append(degrade(face, _ALIGNED_PLACE, rng, recipe))
         embedded = enumerate(self.embedder.embed(np.stack(faces)))
         return {version: embedding for version, embedding in embedded if embedding is not None}
 
@@ -143,6 +147,7 @@ def extract_split(
     split: Split,
     *,
     degraded_versions: int | None = None,
+    kind: DegradationKind | None = None,
     cache_directory: Path,
     progress: Progress,
 ) -> EmbeddingCache:
@@ -150,7 +155,9 @@ def extract_split(
     `extract_cached`."""
     people = lfw_people(data, split)
     versions = _DEGRADED_VERSIONS[split] if degraded_versions is None else degraded_versions
-    return extract_cached(pack, split.value, people, versions, cache_directory=cache_directory, progress=progress)
+    return extract_cached(
+        pack, split.value, people, versions, kind=kind, cache_directory=cache_directory, progress=progress
+    )
 
 
 def extract_celeba(
@@ -168,17 +175,18 @@ def extract_cached(
     degraded_versions: int,
     *,
     aligned: bool = False,
+    kind: DegradationKind | None = None,
     cache_directory: Path,
     progress: Progress,
 ) -> EmbeddingCache:
     """Embeddings of a data set that does not change, from `cache_directory` when they were extracted before with the
     same networks, degradation and names of people."""
-    kind = f"{label}-aligned" if aligned else label
-    path = cache_directory / f"{kind}-{_cache_key(pack.manifest, people, degraded_versions)}.npz"
+    label = "-".join([label, *(["aligned"] if aligned else []), *([kind.value] if kind else [])])
+    path = cache_directory / f"{label}-{_cache_key(pack.manifest, people, degraded_versions)}.npz"
     if path.is_file():
         return EmbeddingCache.load(path)
     vision = PackVision.load(pack)
-    cache = extract(vision, people, degraded_versions=degraded_versions, aligned=aligned, progress=progress)
+    cache = extract(vision, people, degraded_versions=degraded_versions, aligned=aligned, kind=kind, progress=progress)
     cache.save(path)
     return cache
 
@@ -189,18 +197,21 @@ def extract(
     *,
     degraded_versions: int,
     aligned: bool = False,
+    kind: DegradationKind | None = None,
     progress: Progress,
 ) -> EmbeddingCache:
     """Embeddings of each person's image files, clean and degraded. Deterministic; two threads.
 
-    `aligned`: the images are aligned faces, in which nothing needs to be detected.
+    `aligned`: the images are aligned faces, in which nothing needs to be detected. `kind`: the one degradation that
+    copies have; else what comes up.
     """
+    recipe = kind.alone() if kind else DegradationRecipe()
     embed = vision.embed_aligned_versions if aligned else vision.embed_versions
     work = [(number, path) for number, person in enumerate(people) for path in person.images]
     rows: list[tuple[int, int, int, Embedding]] = []
     without_face = 0
     with ThreadPoolExecutor(max_workers=2) as pool:
-        answers = pool.map(lambda item: embed(item[1], degraded_versions, SEED), work)
+        answers = pool.map(lambda item: embed(item[1], degraded_versions, SEED, recipe), work)
         for number, ((person, _), versions) in enumerate(zip(work, answers, strict=True)):
             without_face += not versions
             rows.extend((person, number, version, versions[version]) for version in sorted(versions))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from models.evaluation import calibrate, cost, ijb, lfw_pairs, measure, sets
+from models.evaluation.report import command as report
 
 COMMANDS = {
     "sets": (sets.main, "a pack and its rivals on sample sets of the people in a folder"),
@@ -12,6 +13,7 @@ COMMANDS = {
     "lfw-pairs": (lfw_pairs.main, "an embedder on the 6,000 pairs of LFW"),
     "ijb": (ijb.main, "1:1 verification on IJB-B or IJB-C"),
     "cost": (cost.main, "parameters, multiply-adds and time of an aggregator by set size"),
+    "report": (report.main, "all of it on the LFW test people, written to docs/evaluation"),
     "calibrate": (calibrate.main, "thresholds at the operating points"),
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -51,6 +51,11 @@ def protocol_of(name: ProtocolName, people: int) -> SetProtocol:
     )
 
 
+def usable_people(cache: EmbeddingCache) -> int:
+    """Those with two usable images or more."""
+    return sum(len(person.images) >= 2 for person in cache.people())
+
+
 @dataclass(frozen=True, slots=True)
 class SetReport:
     """What `coreface-evaluate sets` answers."""
@@ -76,7 +81,7 @@ def evaluate_sets(
     cache: EmbeddingCache,
     people: Sequence[Person],
     aggregates: Mapping[str, Aggregate],
-    name: ProtocolName,
+    protocol: SetProtocol,
     *,
     resamples: int = 500,
     progress: Callable[[int, int], None],
@@ -85,10 +90,9 @@ def evaluate_sets(
 
     Raises ValueError where fewer than two people have two usable images.
     """
-    usable = sum(len(person.images) >= 2 for person in cache.people())
+    usable = usable_people(cache)
     if usable < 2:
         raise ValueError("the protocol needs two people with two usable images or more")
-    protocol = protocol_of(name, usable)
     draws = list(draw_sets(cache, protocol))
     steps = len(POWERS) + len(aggregates) + 1
     power = _best_power(cache, draws, lambda done: progress(done, steps))
@@ -147,7 +151,7 @@ def report_json(report: SetReport) -> dict[str, object]:
         "fta": report.fta,
         "fte": report.fte,
         "best_pooling_power": report.best_power,
-        "draws": report.protocol.draws,
+        "protocol": asdict(report.protocol),
     }
 
 

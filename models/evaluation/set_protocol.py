@@ -33,6 +33,8 @@ class SetProtocol:
     """0: clean images alone, and smaller sets where a person has no more of them."""
     intruders: int = 0
     """Samples of somebody else that each set has on top: what a tracker's mix-up or a bystander brings in."""
+    duplicates: int = 0
+    """Times that one sample of each set is there again, as a picture that was uploaded twice."""
     draws: int = 10
     seed: int = 7
 
@@ -60,6 +62,11 @@ def draw_sets(cache: EmbeddingCache, protocol: SetProtocol) -> Iterator[SetDraw]
                     _add_intruders(probe, number, people, protocol, rng),
                 )
                 for number, (reference, probe) in enumerate(halves)
+            ]
+        if protocol.duplicates:
+            halves = [
+                (_repeat_one(reference, protocol.duplicates, rng), _repeat_one(probe, protocol.duplicates, rng))
+                for reference, probe in halves
             ]
         yield SetDraw(
             np.array([person.person for person in people], dtype=np.int64),
@@ -100,6 +107,10 @@ def _add_intruders(
         other.images, rng, size=protocol.intruders, degraded_share=protocol.degraded_share, longest_clip=1
     )
     return np.concatenate([rows, intruders])
+
+
+def _repeat_one(rows: Rows, times: int, rng: np.random.Generator) -> Rows:
+    return np.concatenate([rows, np.repeat(rng.choice(rows), times)])
 
 
 def templates_of(cache: EmbeddingCache, sets: list[Rows], aggregate: Aggregate) -> Templates:

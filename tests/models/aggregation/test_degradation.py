@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from models.aggregation.degradation import (
+    DegradationKind,
     DegradationRecipe,
     FacePlace,
     add_noise,
@@ -59,3 +60,13 @@ def test_a_recipe_of_one_step_takes_that_step() -> None:
     changed = degrade(picture(), PLACE, np.random.default_rng(3), only_occlusion)
     untouched = (changed == picture()).all(axis=2)
     assert 0.3 < untouched.mean() < 1.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"), [(DegradationKind.NOISE, add_noise), (DegradationKind.MOTION_BLUR, blur_by_motion)]
+)
+def test_a_kind_alone_is_its_step_and_no_other(kind: DegradationKind, step: Callable[..., np.ndarray]) -> None:
+    rng = np.random.default_rng(3)
+    rng.random(len(DegradationKind))  # the draw of which steps come up
+    expected = step(picture(), PLACE, rng)
+    assert np.array_equal(degrade(picture(), PLACE, np.random.default_rng(3), kind.alone()), expected)

@@ -17,6 +17,7 @@ from models.evaluation.folder_sets import (
     is_reported,
     protocol_of,
     report_json,
+    usable_people,
 )
 from models.evaluation.metrics import ErrorRates
 from models.evaluation.set_protocol import draw_sets
@@ -29,7 +30,8 @@ def people_of(cache: EmbeddingCache, images: int) -> list[Person]:
 
 def evaluate(cache: EmbeddingCache, people: list[Person], name: ProtocolName = ProtocolName.MIXED) -> SetReport:
     methods = {"template": pool_by_norm(3.0), "average": pool_by_norm(0.0)}
-    return evaluate_sets(cache, people, methods, name, resamples=10, progress=lambda done, total: None)
+    protocol = protocol_of(name, usable_people(cache))
+    return evaluate_sets(cache, people, methods, protocol, resamples=10, progress=lambda done, total: None)
 
 
 def test_the_json_has_the_form_that_others_read() -> None:

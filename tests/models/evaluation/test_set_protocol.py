@@ -74,3 +74,13 @@ def test_mixed_comparisons_hold_every_pair_of_people_once_a_kind() -> None:
     assert len(pooled.non_mated) == 135 and len(pooled.mated) == 18
     clean = scores[Kind.SINGLE_SINGLE]
     assert clean.mated.min() > 0.8, "clean images of one person"
+
+
+def test_a_duplicate_is_one_sample_again_and_changes_nothing_else() -> None:
+    cache = synthetic_people(np.random.default_rng(0), 6, 4, 3)
+    [plain] = draw_sets(cache, SetProtocol(draws=1))
+    [repeated] = draw_sets(cache, SetProtocol(draws=1, duplicates=3))
+    for before, after in zip([*plain.references, *plain.probes], [*repeated.references, *repeated.probes], strict=True):
+        assert after[: len(before)].tolist() == before.tolist()
+        [again] = set(after[len(before) :].tolist())
+        assert len(after) == len(before) + 3 and again in before
