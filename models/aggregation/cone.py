@@ -16,6 +16,7 @@ from models.aggregation.attention import MaskedAttention, attention_logits, mask
 from models.aggregation.configuration import AggregatorConfig, Fusion
 from models.aggregation.fusion import Fused, FusionInput
 from models.aggregation.quality import NormEncoding, NormStatistics, QualityCentre
+from models.aggregation.quality_filter import QualityFilter
 
 _CONTEXT_FEATURES = 5
 
@@ -23,8 +24,9 @@ _CONTEXT_FEATURES = 5
 class ConeFusion(nn.Module):
     """template = (sum of w_i n_i) * sum of w_i x_i, with w_i >= 0 of sum 1.
 
-    x_i is the unit embedding u_i (`cone`) or u_i less the mean embedding of its quality (`centred_cone`). Core slot k
-    gives sample i the logit  p * log(n_i) + judge_i + attention_ki; w is the softmax over i, averaged over heads and
+    x_i is the unit embedding u_i (`cone`), u_i less the mean embedding of its quality (`centred_cone`), or that passed
+    through the filter of its quality (`filtered_cone`). Core slot k gives sample i the logit
+    p * log(n_i) + judge_i + attention_ki; w is the softmax over i, averaged over heads and
     core. Judge and attention end in factors that start at 0, so training starts at pooling by norm ** p. Shares are w.
     The template norm falls with the quality of the samples and with their disagreement.
     """
@@ -36,7 +38,8 @@ class ConeFusion(nn.Module):
         # Brings unit vectors to the scale of LayerNorm's outputs: 1 a channel.
         self._channel_scale = math.sqrt(width)
         self.statistics = NormStatistics(standardise=config.standardise_norms)
-        self.centre = QualityCentre(width) if config.fusion is Fusion.CENTRED_CONE else None
+        self.centre = None if config.fusion is Fusion.CONE else QualityCentre(width)
+        self.filter = QualityFilter(width) if config.fusion is Fusion.FILTERED_CONE else None
         self.norm_power = nn.Parameter(torch.tensor(config.norm_power_start))
         self.encoding = NormEncoding(width)
         self.self_attention = MaskedAttention(width, config.heads, config.dropout)
@@ -56,6 +59,8 @@ class ConeFusion(nn.Module):
         values = given.embeddings
         if self.centre is not None:
             values = torch.where(given.valid.unsqueeze(2), values - self.centre(quality), torch.zeros_like(values))
+        if self.filter is not None:
+            values = self.filter(values, quality)
         pooling = self.norm_power * given.norms.clamp_min(1e-6).log()  # (B, N)
         judged = pooling + self._judge(given, values, pooling, quality)
         logits = judged[:, None, None, :] + self._attend(given, values, quality)  # (B, H, K, N)

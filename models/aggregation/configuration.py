@@ -23,6 +23,9 @@ class Fusion(StrEnum):
     CENTRED_CONE = "centred_cone"
     """The cone over embeddings freed of what bad quality alone puts into them: each has the mean embedding of its
     feature norm taken off first."""
+    FILTERED_CONE = "filtered_cone"
+    """The centred cone over embeddings passed through the filter of their quality, which damps the directions that bad
+    pictures fill."""
     NAN = "nan"
     """Rival: two cascaded attention poolings (Yang et al., CVPR 2017)."""
     CAFACE = "caface"

@@ -17,6 +17,7 @@ from models.aggregation.cone import ConeFusion
 from models.aggregation.configuration import AggregatorConfig, Fusion
 from models.aggregation.fusion import AttentionFusion, CoresetMean, FusionInput
 from models.aggregation.quality import NormStatistics, QualityCentre
+from models.aggregation.quality_filter import QualityFilter
 from models.aggregation.selection import select_core
 
 
@@ -46,6 +47,10 @@ class SetAggregatorModule(nn.Module):
         """To be fitted after the statistics, where the method has one."""
         return None
 
+    def quality_filter(self) -> QualityFilter | None:
+        """To be fitted after the centre, where the method has one."""
+        return None
+
     def forward(self, embeddings: Tensor, norms: Tensor, valid: Tensor) -> AggregatorOutput:
         """embeddings: (B, N, D) float32, unit rows. norms: (B, N) float32, > 0. valid: (B, N) bool, at least one
         True a row. Padding may hold anything, NaN included."""
@@ -66,6 +71,9 @@ class FaceCoresetNet(SetAggregatorModule):
 
     def quality_centre(self) -> QualityCentre | None:
         return self.fusion.centre if isinstance(self.fusion, ConeFusion) else None
+
+    def quality_filter(self) -> QualityFilter | None:
+        return self.fusion.filter if isinstance(self.fusion, ConeFusion) else None
 
     def forward(self, embeddings: Tensor, norms: Tensor, valid: Tensor) -> AggregatorOutput:
         embeddings = torch.where(valid.unsqueeze(2), embeddings, torch.zeros_like(embeddings))
@@ -90,7 +98,7 @@ def _build_fusion(config: AggregatorConfig) -> nn.Module:
             return CoresetMean()
         case Fusion.FAITHFUL | Fusion.SCALED_FROM_ZERO:
             return AttentionFusion(config)
-        case Fusion.CONE | Fusion.CENTRED_CONE:
+        case Fusion.CONE | Fusion.CENTRED_CONE | Fusion.FILTERED_CONE:
             return ConeFusion(config)
         case Fusion.NAN | Fusion.CAFACE:
             raise ValueError(f"{config.fusion} is no fusion of FaceCoresetNet; see models.aggregation.methods")

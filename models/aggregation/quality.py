@@ -72,12 +72,15 @@ class QualityCentre(nn.Module):
     """The mean embedding of a given quality: a cubic of the standardised norm for each channel.
 
     An embedder pulls bad images of all people to common directions (blurred faces resemble each other), which lifts
-    the scores of non-mated comparisons of bad sets. Taken off, what is left is what tells people apart.
+    the scores of non-mated comparisons of bad sets. Taken off, what is left is what tells people apart. It is measured
+    and then left alone: trained on, it fits the training people, and single bad samples pay for it.
     """
+
+    coefficients: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.coefficients = nn.Parameter(torch.zeros(_POWERS, width))
+        self.register_buffer("coefficients", torch.zeros(_POWERS, width))
 
     def fit(
         self, embeddings: NDArray[np.float32], standardised: NDArray[np.float32], person: NDArray[np.int64]
@@ -86,8 +89,7 @@ class QualityCentre(nn.Module):
         weight = np.sqrt(1.0 / np.bincount(person)[person])[:, None]
         powers = np.power(standardised.astype(np.float64)[:, None], np.arange(_POWERS))
         solution = np.linalg.lstsq(powers * weight, embeddings.astype(np.float64) * weight, rcond=None)[0]
-        with torch.no_grad():
-            self.coefficients.copy_(torch.from_numpy(solution))
+        self.coefficients.copy_(torch.from_numpy(solution))
 
     def forward(self, standardised: Tensor) -> Tensor:
         """(B, N) -> (B, N, D)."""

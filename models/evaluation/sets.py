@@ -10,7 +10,6 @@ from models.aggregation.configuration import AggregatorConfig, Fusion
 from models.aggregation.degradation import DegradationKind
 from models.aggregation.extraction import PackVision, extract
 from models.aggregation.network import FaceCoresetNet
-from models.aggregation.weights import load_weights
 from models.commands import named_pack, progress_bar, write_json
 from models.datasets.people import people_in_folders
 from models.evaluation.aggregates import aggregate_with_file, aggregate_with_module, pool_by_norm
@@ -33,12 +32,12 @@ _DEGRADED_VERSIONS = 8
 
 def compared_methods(pack: Pack) -> dict[str, Aggregate]:
     """`template` is the pack's own aggregator; `faithful`, the published fusion, is there for the packs that it was
-    trained for (`models/evaluation/faithful/PACK.npz`)."""
+    trained for (`models/evaluation/faithful/PACK.onnx`)."""
     width = pack.manifest.embedder.width
     methods = {"template": aggregate_with_file(pack.model_path(pack.manifest.aggregator))}
-    faithful = _FAITHFUL / f"{pack.manifest.name}.npz"
+    faithful = _FAITHFUL / f"{pack.manifest.name}.onnx"
     if faithful.is_file():
-        methods["faithful"] = aggregate_with_module(load_weights(faithful))
+        methods["faithful"] = aggregate_with_file(faithful)
     return {
         **methods,
         "average": pool_by_norm(0.0),

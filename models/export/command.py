@@ -29,14 +29,14 @@ def main(arguments: list[str] | None = None) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--weights", type=Path, default=Path("artefacts/training/weights.npz"), help="trained weights")
-    parser.add_argument(
-        "--output", type=Path, required=True, help="pack definition to update, such as models/packs/opencv-sface"
-    )
-    parser.add_argument("--half", type=Path, help="also write the file with float16 weights here")
+    parser.add_argument("--output", type=Path, help="pack definition to update, such as models/packs/opencv-sface")
+    parser.add_argument("--half", type=Path, help="file to write with float16 weights, half the size")
     parser.add_argument(
         "--report", type=Path, help="JSON of `coreface-evaluate splits` on unseen people, for the manifest"
     )
     options = parser.parse_args(arguments)
+    if options.output is None and options.half is None:
+        parser.error("give --output, --half or both")
     try:
         network = load_weights(options.weights)
         full = export_aggregator(network)
@@ -46,15 +46,21 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"{title}: {len(data):,} bytes, lowest cosine to PyTorch over {_SETS:,} random sets {lowest:.7f}")
             if lowest < PARITY_COSINE:
                 raise ValueError(f"the file departs from PyTorch: {lowest} is below {PARITY_COSINE}")
-        record = None
-        if isinstance(network, FaceCoresetNet) and network.norm_statistics() is not None:
-            record = training_record(network, options.weights.with_name("training.json"), _metrics(options.report))
-        digest = publish_aggregator(network, options.output, record)
+        if options.half is not None:
+            options.half.parent.mkdir(parents=True, exist_ok=True)
+            options.half.write_bytes(half)
+        if options.output is not None:
+            digest = _publish(network, options)
+            print(f"{options.output}: opset {OPSET}, ONNX Runtime {onnxruntime.__version__}, sha256 {digest}")
     except (OSError, ValueError) as error:
         parser.exit(2, f"coreface-export: {error}\n")
-    if options.half is not None:
-        options.half.write_bytes(half)
-    print(f"{options.output}: opset {OPSET}, ONNX Runtime {onnxruntime.__version__}, sha256 {digest}")
+
+
+def _publish(network: SetAggregatorModule, options: argparse.Namespace) -> str:
+    record = None
+    if isinstance(network, FaceCoresetNet) and network.norm_statistics() is not None:
+        record = training_record(network, options.weights.with_name("training.json"), _metrics(options.report))
+    return publish_aggregator(network, options.output, record)
 
 
 def _parity(network: SetAggregatorModule, data: bytes, title: str) -> float:

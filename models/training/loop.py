@@ -148,12 +148,17 @@ class _Run:
 
 
 def fit_statistics(network: SetAggregatorModule, cache: EmbeddingCache) -> None:
-    """Set what is measured rather than learned: the embedder's norm statistics and the quality centre's start."""
+    """Set what is measured rather than learned: the embedder's norm statistics, the mean embedding of each quality, and
+    the filter of each quality."""
     statistics = network.norm_statistics()
     if statistics is None:
         raise ValueError(f"{network.config.fusion} has nothing to train")
     statistics.fit(cache.norms)
-    centre = network.quality_centre()
-    if centre is not None:
-        standardised = statistics(torch.from_numpy(cache.norms)).numpy()
-        centre.fit(cache.embeddings, standardised, cache.person)
+    centre, quality_filter = network.quality_centre(), network.quality_filter()
+    if centre is None:
+        return
+    quality = statistics(torch.from_numpy(cache.norms))
+    centre.fit(cache.embeddings, quality.numpy(), cache.person)
+    if quality_filter is not None:
+        centred = cache.embeddings - centre(quality[None])[0].numpy()
+        quality_filter.fit(centred, quality.numpy(), cache.norms, cache.person, cache.image)

@@ -79,8 +79,8 @@ def markdown(
         f"Figures in full: [{report.pack}.json]({report.pack}.json).",
         f"{report.people} people of the LFW split `test`, whom nothing was learned from or tuned on, with "
         f"{report.photographs:,} photographs; in {without_face} of them no usable face was found (failure to acquire "
-        f"{without_face / report.photographs:.2%}; nobody failed to enrol). Disjoint halves of each person's photographs "
-        f"become two sets, drawn {MIXED.protocol.draws} times: {first.mated_comparisons:,} mated and "
+        f"{without_face / report.photographs:.2%}; nobody failed to enrol). Disjoint halves of each person's "
+        f"photographs become two sets, drawn {MIXED.protocol.draws} times: {first.mated_comparisons:,} mated and "
         f"{first.comparisons:,} non-mated comparisons in every line. Intervals: 95 %, by bootstrap over people. A rate "
         "is given only where 30 false matches or more stand behind its FMR.",
         "`template` is the pack's own aggregator. `best_pooling` is the mean weighted by "

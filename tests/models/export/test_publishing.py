@@ -11,6 +11,8 @@ import torch
 from models.aggregation.configuration import AggregatorConfig, Fusion
 from models.aggregation.methods import build_network
 from models.aggregation.network import SetAggregatorModule
+from models.aggregation.weights import save_weights
+from models.export import command
 from models.export.aggregator import export_aggregator, halve_weights
 from models.export.parity import PARITY_COSINE, lowest_parity_cosine
 from models.export.publishing import git_revision, publish_aggregator, training_record
@@ -113,11 +115,11 @@ def test_the_shipped_calibration_is_of_the_shipped_aggregator() -> None:
 def test_where_the_weights_come_from_is_recorded(definition: Path, tmp_path: Path) -> None:
     training = tmp_path / "training.json"
     with pytest.raises(ValueError, match="no record"):
-        training_record(build(Fusion.CENTRED_CONE), training, {})
+        training_record(build(Fusion.FILTERED_CONE), training, {})
     data = {"lfw": True, "celeba": False, "folders": ["webface4m"]}
     run = {"configuration_file": "a.toml", "configuration": {"data": data}, "people": 7, "embeddings": 70}
     training.write_text(json.dumps(run))
-    network = build(Fusion.CENTRED_CONE)
+    network = build(Fusion.FILTERED_CONE)
     record = training_record(network, training, {"test fnmr@1e-03": 0.05})
     assert record.data == ("LFW train", "webface4m")
     assert (record.people, record.gamma, record.opset) == (7, pytest.approx(float(network.gamma.detach())), 18)
@@ -132,3 +134,14 @@ def test_where_the_weights_come_from_is_recorded(definition: Path, tmp_path: Pat
 
 def test_the_revision_is_of_this_checkout() -> None:
     assert git_revision() == "unknown" or len(git_revision()) >= 12
+
+
+def test_a_rival_to_compare_with_is_written_without_a_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_weights(build(Fusion.FAITHFUL), tmp_path / "weights.npz")
+    written = tmp_path / "rivals" / "faithful.onnx"
+    command.main(["--weights", str(tmp_path / "weights.npz"), "--half", str(written)])
+    assert load_aggregator(written).config.fusion is Fusion.FAITHFUL
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--weights", str(tmp_path / "weights.npz")])
+    assert ended.value.code == 2
+    assert "--output, --half or both" in capsys.readouterr().err

@@ -21,7 +21,7 @@ from models.training.loop import RunPlace, fit_statistics, train_aggregator
 from tests.models.sets import synthetic_people
 
 WIDTH = 16
-CONFIG = AggregatorConfig(Fusion.CENTRED_CONE, WIDTH, heads=4, judge_width=8)
+CONFIG = AggregatorConfig(Fusion.FILTERED_CONE, WIDTH, heads=4, judge_width=8)
 RECIPE = TrainingRecipe(steps=6, people_per_step=8, largest_set=5)
 
 
