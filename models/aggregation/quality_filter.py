@@ -70,7 +70,7 @@ class QualityFilter(nn.Module):
     def forward(self, centred: Tensor, standardised: Tensor) -> Tensor:
         """(B, N, D), (B, N) -> (B, N, D): unit rows, zero where the input is."""
         shares = self._shares(standardised)  # (B, N, K)
-        filtered = (centred @ self.maps).unflatten(2, (_KNOTS, self._width))  # (B, N, K, D)
+        filtered = (centred @ self.maps).reshape(*shares.shape, self._width)  # (B, N, K, D)
         return functional.normalize((shares.unsqueeze(3) * filtered).sum(dim=2), dim=2)
 
     def _shares(self, standardised: Tensor) -> Tensor:
