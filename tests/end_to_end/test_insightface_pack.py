@@ -1,4 +1,4 @@
-"""The same walk on a pack of the insightface model zoo: templates, but no decision without a calibration."""
+"""The same walk on a pack of the insightface model zoo, with the aggregator that was trained for its embedder."""
 
 from __future__ import annotations
 
@@ -40,15 +40,17 @@ def test_several_faces_and_no_face_are_refused(client: httpx.Client, shared_data
         assert response.json()["samples"][0]["reason"] == reason
 
 
-def test_nothing_is_decided_without_a_calibration(client: httpx.Client, shared_data: Path) -> None:
-    side = encoded(pictures(shared_data, "Colin_Powell", 1, 2))
-    response = client.post("/v1/verify", json={"reference": side, "probe": side})
-    assert (response.status_code, response.json()["code"]) == (422, "unknown_operating_point")
-    assert "no calibration" in response.json()["detail"], response.text
+def test_one_person_matches_and_two_do_not(client: httpx.Client, shared_data: Path) -> None:
+    reference = encoded(pictures(shared_data, "Colin_Powell", 1, 3))
+    for person, decision in (("Colin_Powell", "match"), ("Tony_Blair", "non_match")):
+        probe = encoded(pictures(shared_data, person, 4, 6))
+        response = client.post("/v1/verify", json={"reference": reference, "probe": probe})
+        assert (response.status_code, response.json()["decision"]) == (200, decision), response.text
 
 
 def test_the_pack_says_what_it_is(client: httpx.Client) -> None:
     (pack,) = client.get("/v1/packs").json()["packs"]
     assert pack["name"] == "buffalo_s"
-    assert (pack["aggregation"], pack["aggregator_trained"]) == ("coreset_mean", False)
-    assert (pack["operating_points"], pack["license"]["commercial_use"]) == ([], False)
+    assert (pack["aggregation"], pack["aggregator_trained"]) == ("facecoresetnet", True)
+    assert [point["name"] for point in pack["operating_points"]] == ["fmr_1e-2", "fmr_1e-3", "fmr_1e-4"]
+    assert not pack["license"]["commercial_use"]
