@@ -34,11 +34,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Writes PACK.md, PACK.json, PACK-det.svg and PACK-quality.svg to the output directory."""
     parser = parser_of(
         "Measure a pack's aggregator, its rivals and its variants on the LFW test people, and write it down: tables, "
-        "DET curves, feature norm against quality, ablation, cost. An hour or two on 2 cores, most of it training."
+        "DET curves, feature norm against quality, ablation, cost. Half an hour on 2 cores, most of it training."
     )
     parser.add_argument("--output", type=Path, default=Path("docs/evaluation"), help="directory for the report")
     parser.add_argument("--config", type=Path, default=_CONFIG, help="training configuration of what ships")
-    parser.add_argument("--ablation-steps", type=int, default=1000, help="training steps of each variant; 0: none")
+    parser.add_argument("--ablation-steps", type=int, default=500, help="training steps of each variant; 0: none")
     parser.add_argument(
         "--weights", type=Path, default=Path("artefacts/training/variants"), help="where the variants' weights are kept"
     )
