@@ -15,7 +15,7 @@ from service.settings import Device
 from tests.models.sets import random_sets
 
 PACKS = Path(__file__).parents[3] / "models" / "packs"
-FILES = {"opencv-sface": 128, "insightface": 512}
+FILES = {"opencv-sface": 128, "buffalo_s": 512, "insightface": 512}
 TOLERANCE = 1e-5
 
 
