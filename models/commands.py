@@ -18,11 +18,19 @@ from service.settings import Settings
 CACHE_DIRECTORY = Path("artefacts/embeddings")
 
 
-def parser_of(description: str) -> argparse.ArgumentParser:
-    """A parser with the arguments that every command on data takes."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
+def command_parser(program: str, description: str) -> argparse.ArgumentParser:
+    """Defaults are shown in the help, and no option is guessed from its beginning."""
+    return argparse.ArgumentParser(
+        prog=program,
+        description=description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
     )
+
+
+def data_parser(program: str, description: str) -> argparse.ArgumentParser:
+    """With the arguments that every command on LFW's people takes."""
+    parser = command_parser(program, description)
     parser.add_argument(
         "--data", type=Path, required=True, help="directory with lfw/, lfw_pairs.txt and lfw_splits.json"
     )

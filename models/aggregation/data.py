@@ -166,14 +166,20 @@ def draw_samples(
     return np.array(rows, dtype=np.int64)
 
 
-def gather_sets(cache: EmbeddingCache, sets: Sequence[Rows]) -> SampleSets:
-    """Pad sets of rows into arrays; padding is zero with norm 1."""
+def pad_rows(sets: Sequence[Rows]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Rows (B, N), 0 in the padding, and which of them are of the set (B, N)."""
     longest = max(len(rows) for rows in sets)
     valid = np.zeros((len(sets), longest), dtype=bool)
     padded = np.zeros((len(sets), longest), dtype=np.int64)
     for index, rows in enumerate(sets):
         padded[index, : len(rows)] = rows
         valid[index, : len(rows)] = True
+    return padded, valid
+
+
+def gather_sets(cache: EmbeddingCache, sets: Sequence[Rows]) -> SampleSets:
+    """Pad sets of rows into arrays; padding is zero with norm 1."""
+    padded, valid = pad_rows(sets)
     embeddings = np.where(valid[:, :, None], cache.embeddings[padded], np.float32(0.0))
     norms = np.where(valid, cache.norms[padded], np.float32(1.0))
     return SampleSets(embeddings, norms, valid, np.where(valid, cache.image[padded], -1))

@@ -31,14 +31,13 @@ from service.runtime.onnx import load_session
 from service.runtime.pack import Pack
 from service.settings import Device
 from service.types import Detection, Embedding, FacePolicy
-from service.vision.alignment import align_face
+from service.vision.alignment import ALIGNED_SIDE, align_face
 from service.vision.decoding import decode_image
 from service.vision.face_selection import choose_face
 from service.vision.sniffing import ImageLimits
 
 LIMITS = ImageLimits(max_pixels=25_000_000, max_side=8192, max_jpeg_scans=100, max_scan_megapixels=250.0)
 MIN_EYE_DISTANCE_PIXELS = 8.0
-ALIGNED_SIDE = 112
 SEED = 20_240
 _DEGRADED_VERSIONS = {
     Split.TRAIN: 6,

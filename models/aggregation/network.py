@@ -57,6 +57,14 @@ class SetAggregatorModule(nn.Module):
         raise NotImplementedError
 
 
+def without_padding(embeddings: Tensor, norms: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Zeros for the embeddings and ones for the norms of what is no sample, whatever stood there."""
+    return (
+        torch.where(valid.unsqueeze(2), embeddings, torch.zeros_like(embeddings)),
+        torch.where(valid, norms, torch.ones_like(norms)),
+    )
+
+
 class FaceCoresetNet(SetAggregatorModule):
     """Selection and fusion. `train()` draws the core with Gumbel noise, `eval()` takes the argmax."""
 
@@ -76,8 +84,7 @@ class FaceCoresetNet(SetAggregatorModule):
         return self.fusion.filter if isinstance(self.fusion, ConeFusion) else None
 
     def forward(self, embeddings: Tensor, norms: Tensor, valid: Tensor) -> AggregatorOutput:
-        embeddings = torch.where(valid.unsqueeze(2), embeddings, torch.zeros_like(embeddings))
-        norms = torch.where(valid, norms, torch.ones_like(norms))
+        embeddings, norms = without_padding(embeddings, norms, valid)
         selection = select_core(
             embeddings,
             norms,

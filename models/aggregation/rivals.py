@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from models.aggregation.attention import masked_softmax
 from models.aggregation.configuration import AggregatorConfig
-from models.aggregation.network import AggregatorOutput, SetAggregatorModule
+from models.aggregation.network import AggregatorOutput, SetAggregatorModule, without_padding
 from models.aggregation.quality import NormEncoding, NormStatistics
 
 _CLUSTERS = 4
@@ -36,7 +36,7 @@ class NeuralAggregationNetwork(SetAggregatorModule):
         return self.statistics
 
     def forward(self, embeddings: Tensor, norms: Tensor, valid: Tensor) -> AggregatorOutput:
-        embeddings, norms = _without_padding(embeddings, norms, valid)
+        embeddings, norms = without_padding(embeddings, norms, valid)
         scaled = norms / self.statistics.mean.exp()
         features = embeddings * scaled.unsqueeze(2)
         first = masked_softmax((features * self.query).sum(dim=2), valid)
@@ -78,7 +78,7 @@ class ClusterAndAggregate(SetAggregatorModule):
         return self.statistics
 
     def forward(self, embeddings: Tensor, norms: Tensor, valid: Tensor) -> AggregatorOutput:
-        embeddings, norms = _without_padding(embeddings, norms, valid)
+        embeddings, norms = without_padding(embeddings, norms, valid)
         features = embeddings * norms.unsqueeze(2)
         scale = float(self.config.width) ** 0.5
         style = self.style(torch.cat([embeddings * scale, self.encoding(self.statistics(norms))], dim=2))  # (B, N, D)
@@ -93,13 +93,6 @@ class ClusterAndAggregate(SetAggregatorModule):
         template = (weights * clusters).sum(dim=1)
         sample_shares = (weights.mean(dim=2).unsqueeze(1) @ of_cluster).squeeze(1) * norms
         return _output(template, sample_shares, self.config.core_size)
-
-
-def _without_padding(embeddings: Tensor, norms: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    return (
-        torch.where(valid.unsqueeze(2), embeddings, torch.zeros_like(embeddings)),
-        torch.where(valid, norms, torch.ones_like(norms)),
-    )
 
 
 def _output(template: Tensor, shares: Tensor, core_size: int) -> AggregatorOutput:

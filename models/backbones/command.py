@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from models.backbones.checkpoints import load_checkpoint
 from models.backbones.conversion import convert_to_pack
-from models.commands import named_pack
+from models.commands import command_parser, named_pack
 from service.errors import CorefaceError
 from service.runtime.manifest import License
 from service.settings import Settings
@@ -15,12 +14,10 @@ from service.settings import Settings
 
 def main(arguments: list[str] | None = None) -> None:
     """Nothing is installed where the file is no such network."""
-    parser = argparse.ArgumentParser(
-        prog="coreface-convert",
-        description="Make a pack of a published IR-18, 34, 50 or 101 checkpoint of AdaFace or ArcFace: export it to "
+    parser = command_parser(
+        "coreface-convert",
+        "Make a pack of a published IR-18, 34, 50 or 101 checkpoint of AdaFace or ArcFace: export it to "
         "ONNX for any batch size, compare it with PyTorch, and put a detector and an untrained aggregator beside it.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--checkpoint", type=Path, required=True, help=".ckpt, .pt, .pth or .safetensors")
     parser.add_argument("--name", required=True, help="of the new pack, such as adaface-ir101")

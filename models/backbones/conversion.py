@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 
 from models.backbones.export import export_backbone
 from models.backbones.iresnet import WIDTH, Family, IResNet
-from service.packs.definitions import AGGREGATOR_FILE, INSIGHTFACE_DEFINITION, definitions_path
+from service.packs.definitions import AGGREGATOR_FILE, untrained_aggregator, untrained_aggregator_spec
 from service.packs.staging import move_into_place, staging_directory
 from service.packs.verification import verify_pack
-from service.runtime.manifest import AggregatorSpec, BundledSource, EmbedderSpec, InputRange, License, Manifest
-from service.runtime.pack import MANIFEST_FILE, Pack, load_pack
+from service.runtime.manifest import BundledSource, EmbedderSpec, InputRange, License, Manifest
+from service.runtime.pack import MANIFEST_FILE, Pack, file_sha256, load_pack
 
 _DETECTOR, _EMBEDDER = "detector.onnx", "embedder.onnx"
 _COLOURS = {Family.ADAFACE: "bgr", Family.ARCFACE: "rgb"}
@@ -22,11 +21,10 @@ def convert_to_pack(network: IResNet, *, name: str, detector_of: Pack, terms: Li
     """The pack `name` below `packs_path`, verified; it replaces one of that name. It makes templates, and no decisions
     until it is calibrated. Raises ValueError for a name that is none, `PackError` where a network fails."""
     detector = detector_of.manifest.detector
-    aggregator = definitions_path() / INSIGHTFACE_DEFINITION / AGGREGATOR_FILE
     with staging_directory(packs_path) as stage:
         export_backbone(network, stage / _EMBEDDER)
         shutil.copyfile(detector_of.model_path(detector), stage / _DETECTOR)
-        shutil.copyfile(aggregator, stage / AGGREGATOR_FILE)
+        shutil.copyfile(untrained_aggregator(), stage / AGGREGATOR_FILE)
         manifest = Manifest(
             schema_version=1,
             name=name,
@@ -35,28 +33,17 @@ def convert_to_pack(network: IResNet, *, name: str, detector_of: Pack, terms: Li
             detector=detector.model_copy(update={"file": _DETECTOR}),
             embedder=EmbedderSpec(
                 file=_EMBEDDER,
-                sha256=_sha256(stage / _EMBEDDER),
+                sha256=file_sha256(stage / _EMBEDDER),
                 input_range=InputRange.model_validate(
                     {"color_order": _COLOURS[network.family], "mean": 127.5, "std": 127.5}
                 ),
                 width=WIDTH,
                 landmark_template="arcface_112",
             ),
-            aggregator=AggregatorSpec(
-                file=AGGREGATOR_FILE,
-                sha256=_sha256(stage / AGGREGATOR_FILE),
-                method="coreset_mean",
-                trained=False,
-                core_size=3,
-            ),
+            aggregator=untrained_aggregator_spec(),
             sources={file: BundledSource(kind="bundled") for file in (_DETECTOR, _EMBEDDER, AGGREGATOR_FILE)},
         )
         (stage / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
         verify_pack(stage)
         move_into_place(stage, packs_path / name)
     return load_pack(packs_path / name)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

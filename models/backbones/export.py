@@ -9,12 +9,13 @@ import numpy as np
 import onnx
 import torch
 
-from models.backbones.iresnet import SIDE, IResNet
+from models.backbones.iresnet import IResNet
+from models.export.aggregator import OPSET
+from models.export.parity import PARITY_COSINE
 from service.runtime.onnx import load_session
 from service.settings import Device
+from service.vision.alignment import ALIGNED_SIDE
 
-OPSET = 18
-LOWEST_COSINE = 0.9999
 _BATCHES = (1, 3, 8)
 
 
@@ -39,8 +40,8 @@ def export_backbone(network: IResNet, path: Path) -> float:
         )
     onnx.checker.check_model(path, full_check=True)
     lowest = _lowest_cosine(network, path)
-    if not lowest >= LOWEST_COSINE:
-        raise ValueError(f"the exported backbone departs from PyTorch: cosine {lowest} is below {LOWEST_COSINE}")
+    if not lowest >= PARITY_COSINE:
+        raise ValueError(f"the exported backbone departs from PyTorch: cosine {lowest} is below {PARITY_COSINE}")
     return lowest
 
 
@@ -58,4 +59,4 @@ def _lowest_cosine(network: IResNet, path: Path) -> float:
 
 
 def _faces(batch: int) -> torch.Tensor:
-    return torch.rand(batch, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(batch)) * 2.0 - 1.0
+    return torch.rand(batch, 3, ALIGNED_SIDE, ALIGNED_SIDE, generator=torch.Generator().manual_seed(batch)) * 2.0 - 1.0

@@ -11,16 +11,17 @@ from enum import StrEnum
 
 from torch import Tensor, nn
 
+from service.vision.alignment import ALIGNED_SIDE
+
 WIDTH = 512
 """D of every published checkpoint."""
-SIDE = 112
 """Height and width of the aligned face, pixels."""
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 101: (3, 13, 30, 3)}
 """Blocks of each of the four stages, by depth. The 101 is also known as R100."""
 
 _CHANNELS = (64, 128, 256, 512)
-_LAST_SIDE = SIDE // 2 ** len(_CHANNELS)
+_LAST_SIDE = ALIGNED_SIDE // 2 ** len(_CHANNELS)
 
 
 class Family(StrEnum):

@@ -6,18 +6,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from models.aggregation.extraction import extract_split
-from models.commands import named_pack, parser_of, progress_bar
+from models.commands import data_parser, named_pack, progress_bar
 from models.datasets.lfw import Split
 from models.evaluation.aggregates import aggregate_with_file
-from models.evaluation.metrics import ComparisonScores, ErrorRates, error_rates, false_match_count, false_non_match_rate
+from models.evaluation.metrics import (
+    ComparisonScores,
+    ErrorRates,
+    error_rates,
+    false_match_count,
+    false_non_match_rate,
+    is_reported,
+)
 from models.evaluation.mixed_protocol import Kind, MixedProtocol, compare_mixed, pool_kinds
 from service.runtime.manifest import Calibration, Manifest, OperatingPointSpec
 from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE, Pack, verify_file
 
 NAMES = {"fmr_1e-2": 1e-2, "fmr_1e-3": 1e-3, "fmr_1e-4": 1e-4}
 DEFAULT_OPERATING_POINT = "fmr_1e-4"
-FEWEST_FALSE_MATCHES = 30
-"""Behind each threshold: the rule of 30, below which a rate is no better known than by half of itself."""
 COMMAND = "coreface-evaluate calibrate --data DATA --pack {name} --output models/packs/{name}"
 _DATA = (
     "LFW people of the splits `validation` ({validation}) and `single_train` ({singles}), unseen in training. "
@@ -33,7 +38,7 @@ def calibrate(scores: Mapping[Kind, ComparisonScores], *, resamples: int) -> lis
     one of them."""
     rates = error_rates(pool_kinds(scores), tuple(NAMES.values()), resamples=resamples)
     for rate in rates:
-        if rate.false_matches < FEWEST_FALSE_MATCHES:
+        if not is_reported(rate):
             raise ValueError(f"only {rate.false_matches} false matches behind FMR {rate.fmr}: measure more people")
     return rates
 
@@ -55,7 +60,10 @@ def observed_table(scores: Mapping[Kind, ComparisonScores], points: Sequence[Ope
 def main(arguments: list[str] | None = None) -> None:
     """Writes calibration.json beside the manifest and the aggregator of `--output`, or with `--report` only prints
     what the test people meet at the thresholds that are there."""
-    parser = parser_of("Measure the decision thresholds of a pack definition, or report what they mean on test people.")
+    parser = data_parser(
+        "coreface-evaluate calibrate",
+        "Measure the decision thresholds of a pack definition, or report what they mean on test people.",
+    )
     parser.add_argument(
         "--output",
         type=Path,

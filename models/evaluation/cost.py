@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.aggregation.network import SetAggregatorModule
-from models.commands import named_pack, write_json
+from models.commands import command_parser, named_pack, write_json
 from models.export.reading import load_aggregator
 from service.runtime.onnx import OnnxSession, load_session
 from service.settings import Device
@@ -92,11 +91,8 @@ def _one_set(width: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def main(arguments: list[str] | None = None) -> None:
     """Prints a Markdown table."""
-    parser = argparse.ArgumentParser(
-        prog="coreface-evaluate cost",
-        description="Parameters, multiply-adds and time per set of a pack's aggregator.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "coreface-evaluate cost", "Parameters, multiply-adds and time per set of a pack's aggregator."
     )
     parser.add_argument("--pack", required=True, help="name of an installed pack, or its directory")
     parser.add_argument("--output", type=Path, help="JSON file for the figures")

@@ -16,14 +16,20 @@ import numpy as np
 from models.aggregation.data import EmbeddingCache
 from models.datasets.people import Person
 from models.evaluation.aggregates import pool_by_norm
-from models.evaluation.metrics import ErrorRates, error_rates, false_non_match_rate, threshold_at
+from models.evaluation.metrics import (
+    FEWEST_FALSE_MATCHES,
+    FMRS,
+    ErrorRates,
+    error_rates,
+    false_non_match_rate,
+    is_reported,
+    threshold_at,
+)
 from models.evaluation.set_protocol import Aggregate, SetDraw, SetProtocol, compare_draws, draw_sets
 
-FMRS = (1e-2, 1e-3, 1e-4)
-FEWEST_FALSE_MATCHES = 30
-"""An FMR with fewer observed false matches is not reported: the threshold would hang on a handful of pairs."""
 POWERS = tuple(np.arange(0.0, 12.5, 0.5).tolist())
-_TUNED_AT = 1e-3
+TUNED_AT = 1e-3
+"""The FMR at which a pooling is tuned."""
 _MOST_DRAWS = 100
 _FEWEST_DRAWS = 10
 
@@ -95,7 +101,7 @@ def evaluate_sets(
         raise ValueError("the protocol needs two people with two usable images or more")
     draws = list(draw_sets(cache, protocol))
     steps = len(POWERS) + len(aggregates) + 1
-    power = _best_power(cache, draws, lambda done: progress(done, steps))
+    power = best_power(cache, draws, lambda done: progress(done, steps))
     expected = sum(len(person.images) >= 2 for person in people)
     fte = 1.0 - usable / expected
     methods: dict[str, list[ErrorRates]] = {}
@@ -119,11 +125,13 @@ def evaluate_sets(
     )
 
 
-def _best_power(cache: EmbeddingCache, draws: list[SetDraw], progress: Callable[[int], None]) -> float:
+def best_power(cache: EmbeddingCache, draws: Sequence[SetDraw], progress: Callable[[int], None]) -> float:
+    """The power of the norm whose pooling has the lowest FNMR at FMR 1e-3 on these sets. `progress` is told how many of
+    `POWERS` are done."""
     missed = []
     for number, power in enumerate(POWERS):
         scores = compare_draws(cache, draws, pool_by_norm(power))
-        missed.append(false_non_match_rate(scores.mated, threshold_at(scores.non_mated, _TUNED_AT)))
+        missed.append(false_non_match_rate(scores.mated, threshold_at(scores.non_mated, TUNED_AT)))
         progress(number + 1)
     return float(POWERS[int(np.argmin(missed))])
 
@@ -162,11 +170,6 @@ def _method_json(rates: Sequence[ErrorRates]) -> dict[str, object]:
         "interval": {fmr: None if rate is None else list(rate.fnmr_interval) for fmr, rate in reported.items()},
         "false_matches": {_label(rate.fmr): rate.false_matches for rate in rates},
     }
-
-
-def is_reported(rate: ErrorRates) -> bool:
-    """Whether enough false matches were observed for the figure to mean something."""
-    return rate.false_matches >= FEWEST_FALSE_MATCHES
 
 
 def _label(fmr: float) -> str:

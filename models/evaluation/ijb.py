@@ -7,7 +7,6 @@ a failure to acquire; a template without any usable image matches nothing.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,13 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.aggregation.data import SampleSets
+from models.aggregation.data import SampleSets, pad_rows
 from models.aggregation.extraction import LIMITS, PackVision
-from models.commands import named_pack, progress_bar, write_json
+from models.commands import command_parser, named_pack, progress_bar, write_json
 from models.evaluation.aggregates import aggregate_with_file, baselines
-from models.evaluation.folder_sets import FEWEST_FALSE_MATCHES
 from models.evaluation.ijb_meta import IjbMeta, Numbers, read_ijb_meta
-from models.evaluation.metrics import false_match_count, false_non_match_rate, threshold_at
+from models.evaluation.metrics import FEWEST_FALSE_MATCHES, false_match_count, false_non_match_rate, threshold_at
 from models.evaluation.set_protocol import Aggregate
 from service.errors import SampleRejectedError
 from service.types import Embedding
@@ -136,11 +134,7 @@ def _batches(meta: IjbMeta, images: IjbImages, ids: Numbers) -> Iterator[tuple[N
         longest = len(groups[by_size[-1]])
         batch = by_size[-max(1, _SAMPLES_AT_ONCE // longest) :]
         del by_size[-len(batch) :]
-        padded = np.zeros((len(batch), longest), np.int64)
-        valid = np.zeros((len(batch), longest), bool)
-        for row, group in enumerate(batch):
-            padded[row, : len(groups[group])] = groups[group]
-            valid[row, : len(groups[group])] = True
+        padded, valid = pad_rows([groups[group] for group in batch])
         image = meta.record_image[padded]
         embeddings = np.where(valid[:, :, None], images.embeddings[image], np.float32(0.0))
         norms = np.where(valid, images.norms[image], np.float32(1.0))
@@ -149,12 +143,7 @@ def _batches(meta: IjbMeta, images: IjbImages, ids: Numbers) -> Iterator[tuple[N
 
 def main(arguments: list[str] | None = None) -> None:
     """Prints a Markdown table of TAR at FAR and writes the JSON."""
-    parser = argparse.ArgumentParser(
-        prog="coreface-evaluate ijb",
-        description="1:1 verification on IJB-B or IJB-C.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser("coreface-evaluate ijb", "1:1 verification on IJB-B or IJB-C.")
     parser.add_argument("--ijb", type=Path, required=True, help="directory with meta/ and loose_crop/")
     parser.add_argument("--subset", choices=("ijbb", "ijbc"), required=True)
     parser.add_argument("--pack", required=True, help="name of an installed pack, or its directory")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.aggregation.extraction import PackVision
-from models.commands import named_pack, parser_of, progress_bar, write_json
+from models.commands import data_parser, named_pack, progress_bar, write_json
 from service.protocols import SetAggregator
 from service.runtime.onnx import load_session
 from service.runtime.pack import Pack
@@ -132,7 +132,10 @@ def best_threshold(scores: NDArray[np.float64], mated: NDArray[np.bool_]) -> flo
 
 def main(arguments: list[str] | None = None) -> None:
     """Prints the accuracy of embeddings and of one-image templates and writes lfw-pairs.json."""
-    parser = parser_of("Measure the embedder of a pack on the 6,000 LFW pairs (two to four minutes on 2 cores).")
+    parser = data_parser(
+        "coreface-evaluate lfw-pairs",
+        "Measure the embedder of a pack on the 6,000 LFW pairs (two to four minutes on 2 cores).",
+    )
     parser.add_argument("--output", type=Path, default=Path("artefacts/evaluation"), help="directory for the report")
     options = parser.parse_args(arguments)
     pack = named_pack(options.pack)

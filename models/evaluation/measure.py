@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from models.aggregation.data import EmbeddingCache
 from models.aggregation.extraction import extract_split
-from models.commands import named_pack, parser_of, progress_bar, write_json
+from models.commands import data_parser, named_pack, progress_bar, write_json
 from models.datasets.lfw import Split
 from models.evaluation.aggregates import aggregate_with_file, baselines
-from models.evaluation.metrics import ErrorRates, error_rates
+from models.evaluation.metrics import FMRS, ErrorRates, error_rates
+from models.evaluation.rates_table import rates_table
 from models.evaluation.set_protocol import Aggregate, SetProtocol, compare_draws, draw_sets
-
-FMRS = (1e-2, 1e-3, 1e-4)
 
 
 def measure_sets(
@@ -33,9 +32,10 @@ def measure_sets(
 
 def main(arguments: list[str] | None = None) -> None:
     """Prints a Markdown table and writes sets-SPLIT.json."""
-    parser = parser_of(
+    parser = data_parser(
+        "coreface-evaluate splits",
         "Measure an exported aggregator on sample sets of 2 to 12 images, 80 % of them degraded: disjoint halves of "
-        "each person's images are mated, sets of different people are not."
+        "each person's images are mated, sets of different people are not.",
     )
     parser.add_argument("--aggregator", type=Path, help="exported file; default: the one of the pack")
     parser.add_argument("--split", choices=(Split.VALIDATION.value, Split.TEST.value), default=Split.TEST.value)
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     aggregates = {**baselines(pack.manifest.embedder.width), "aggregator": aggregate_with_file(exported)}
     rates = measure_sets(cache, aggregates, protocol, resamples=options.resamples)
     print(f"{len(cache.names)} {options.split} people, {options.draws} draws; FNMR (95 % interval over people)")
-    print(markdown_table(rates))
+    print(rates_table(rates))
     write_json(
         options.output / f"sets-{options.split}.json",
         {
@@ -61,15 +61,6 @@ def main(arguments: list[str] | None = None) -> None:
             "rates": {name: [asdict(rate) for rate in row] for name, row in rates.items()},
         },
     )
-
-
-def markdown_table(rates: Mapping[str, Sequence[ErrorRates]]) -> str:
-    """One row for each aggregate, one column for each FMR."""
-    lines = ["| | " + " | ".join(f"FMR {fmr:.0e}" for fmr in FMRS) + " |", "|---" * (len(FMRS) + 1) + "|"]
-    for name, row in rates.items():
-        cells = [f"{rate.fnmr:.4f} ({rate.fnmr_interval[0]:.3f}-{rate.fnmr_interval[1]:.3f})" for rate in row]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 Scores = NDArray[np.float64]
 Weights = NDArray[np.float64]
 
+FMRS = (1e-2, 1e-3, 1e-4)
+"""Where rates are given."""
+FEWEST_FALSE_MATCHES = 30
+"""Behind each rate: the rule of 30, below which it is no better known than by half of itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class ComparisonScores:
@@ -41,6 +46,11 @@ class ErrorRates:
     fnmr_interval: tuple[float, float]
     """Of the FNMR at the threshold that the same resampled people give."""
     mated_comparisons: int
+
+
+def is_reported(rate: ErrorRates) -> bool:
+    """Whether enough false matches were observed for the figure to mean something."""
+    return rate.false_matches >= FEWEST_FALSE_MATCHES
 
 
 def threshold_at(non_mated: Scores, fmr: float) -> float:

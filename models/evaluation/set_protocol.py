@@ -6,7 +6,7 @@ another. Whole sets are drawn several times, so that the figures do not hang on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -119,7 +119,7 @@ def templates_of(cache: EmbeddingCache, sets: list[Rows], aggregate: Aggregate) 
     return np.concatenate(parts)
 
 
-def compare_draws(cache: EmbeddingCache, draws: list[SetDraw], aggregate: Aggregate) -> ComparisonScores:
+def compare_draws(cache: EmbeddingCache, draws: Sequence[SetDraw], aggregate: Aggregate) -> ComparisonScores:
     """All scores of all draws. People are numbered by their place in the draws."""
     mated, non_mated, pairs, people = [], [], [], []
     for draw in draws:

@@ -10,19 +10,18 @@ from models.aggregation.configuration import AggregatorConfig, Fusion
 from models.aggregation.degradation import DegradationKind
 from models.aggregation.extraction import PackVision, extract
 from models.aggregation.network import FaceCoresetNet
-from models.commands import named_pack, progress_bar, write_json
+from models.commands import command_parser, named_pack, progress_bar, write_json
 from models.datasets.people import people_in_folders
 from models.evaluation.aggregates import aggregate_with_file, aggregate_with_module, pool_by_norm
 from models.evaluation.folder_sets import (
-    FMRS,
     ProtocolName,
     SetReport,
     evaluate_sets,
-    is_reported,
     protocol_of,
     report_json,
     usable_people,
 )
+from models.evaluation.rates_table import rates_table
 from models.evaluation.set_protocol import Aggregate, SetProtocol
 from service.runtime.pack import Pack
 
@@ -48,12 +47,10 @@ def compared_methods(pack: Pack) -> dict[str, Aggregate]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Prints a table and writes the JSON."""
-    parser = argparse.ArgumentParser(
-        prog="coreface-evaluate sets",
-        description="Measure a pack's aggregator and its rivals on sample sets of the people in a folder: two disjoint "
+    parser = command_parser(
+        "coreface-evaluate sets",
+        "Measure a pack's aggregator and its rivals on sample sets of the people in a folder: two disjoint "
         "halves of each person's photographs are mated, sets of different people are not.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--images", type=Path, required=True, help="folder with a folder of photographs a person")
     parser.add_argument("--pack", required=True, help="name of an installed pack, or its directory")
@@ -121,17 +118,8 @@ def describe(report: SetReport) -> str:
         f"failure to acquire {report.fta:.2%}, to enrol {report.fte:.2%}.",
         f"best_pooling is norm^{report.best_power:g}, the best power on these very sets.",
         "",
-        "| | " + " | ".join(f"FNMR at FMR {fmr:.0e}" for fmr in FMRS) + " |",
-        "|---" * (len(FMRS) + 1) + "|",
+        rates_table(report.methods),
     ]
-    for name, rates in report.methods.items():
-        cells = [
-            f"{rate.fnmr:.4f} ({rate.fnmr_interval[0]:.3f}-{rate.fnmr_interval[1]:.3f})"
-            if is_reported(rate)
-            else f"not reported ({rate.false_matches} false matches)"
-            for rate in rates
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ import onnxruntime
 
 from models.aggregation.network import FaceCoresetNet, SetAggregatorModule
 from models.aggregation.weights import load_weights
-from models.commands import progress_bar
+from models.commands import command_parser, progress_bar
 from models.export.aggregator import OPSET, export_aggregator, halve_weights
 from models.export.parity import PARITY_COSINE, lowest_parity_cosine
 from models.export.publishing import publish_aggregator, training_record
@@ -21,12 +21,10 @@ _SETS = 10_000
 
 def main(arguments: list[str] | None = None) -> None:
     """Nothing is written to the pack where the file departs from PyTorch."""
-    parser = argparse.ArgumentParser(
-        prog="coreface-export",
-        description="Export trained weights to ONNX, compare the file with PyTorch on 10,000 random sets in float32 "
+    parser = command_parser(
+        "coreface-export",
+        "Export trained weights to ONNX, compare the file with PyTorch on 10,000 random sets in float32 "
         "and with float16 weights, and pin it in a pack definition.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--weights", type=Path, default=Path("artefacts/training/weights.npz"), help="trained weights")
     parser.add_argument("--output", type=Path, help="pack definition to update, such as models/packs/opencv-sface")

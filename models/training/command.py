@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from models.aggregation.weights import save_weights
-from models.commands import CACHE_DIRECTORY, named_pack, progress_bar, write_json
+from models.commands import CACHE_DIRECTORY, command_parser, named_pack, progress_bar, write_json
 from models.training.configuration import read_config
 from models.training.loop import RunPlace, train_aggregator
 from models.training.people import training_people
@@ -18,12 +17,7 @@ def main(arguments: list[str] | None = None) -> None:
     On one CPU process the same command gives the same weights, interrupted and resumed or not. For several
     processes or GPUs: `accelerate launch -m models.training.command ...`.
     """
-    parser = argparse.ArgumentParser(
-        prog="coreface-train",
-        description="Train an aggregator as a configuration file says.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser("coreface-train", "Train an aggregator as a configuration file says.")
     parser.add_argument("--config", type=Path, required=True, help="TOML file, such as models/aggregation/configs/*")
     parser.add_argument("--data", type=Path, required=True, help="directory of the data sets that the file names")
     parser.add_argument("--pack", required=True, help="installed pack, or its directory: the detector and embedder")

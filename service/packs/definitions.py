@@ -8,14 +8,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from service.errors import PackError
-from service.runtime.manifest import Manifest
-from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE
+from service.runtime.manifest import AggregatorSpec, Manifest
+from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE, file_sha256
 
 MODEL_CARD_FILE = "MODEL_CARD.md"
 AGGREGATOR_FILE = "aggregator.onnx"
 INSIGHTFACE_DEFINITION = "insightface"
-"""Holds the untrained aggregator of insightface packs; their manifests are written at installation. A definition
-with the embedder of one, such as `buffalo_s`, holds what was trained and measured for it."""
+"""Holds the untrained aggregator of packs whose manifests are written at installation. A definition with the embedder
+of one, such as `buffalo_s`, holds what was trained and measured for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,22 @@ def definitions_path() -> Path:
     """Inside an installed wheel, or `models/packs` of a checkout."""
     packaged = Path(__file__).parent / "definitions"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "models" / "packs"
+
+
+def untrained_aggregator() -> Path:
+    """The coreset mean, for embeddings of any width."""
+    return definitions_path() / INSIGHTFACE_DEFINITION / AGGREGATOR_FILE
+
+
+def untrained_aggregator_spec() -> AggregatorSpec:
+    """What a manifest says of it."""
+    return AggregatorSpec(
+        file=AGGREGATOR_FILE,
+        sha256=file_sha256(untrained_aggregator()),
+        method="coreset_mean",
+        trained=False,
+        core_size=3,
+    )
 
 
 def load_definitions(directory: Path) -> dict[str, PackDefinition]:

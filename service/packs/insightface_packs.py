@@ -5,7 +5,6 @@ The `insightface` package is never imported here; fetching runs its own command 
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import shutil
 import subprocess
@@ -17,14 +16,14 @@ from pathlib import Path
 from service.errors import PackError
 from service.packs.definitions import (
     AGGREGATOR_FILE,
-    INSIGHTFACE_DEFINITION,
     PackDefinition,
     definitions_path,
     load_definitions,
+    untrained_aggregator,
+    untrained_aggregator_spec,
 )
 from service.packs.progress import Progress
 from service.runtime.manifest import (
-    AggregatorSpec,
     BundledSource,
     DetectorSpec,
     EmbedderSpec,
@@ -33,7 +32,7 @@ from service.runtime.manifest import (
     Manifest,
     ZooSource,
 )
-from service.runtime.pack import MANIFEST_FILE, Pack
+from service.runtime.pack import MANIFEST_FILE, Pack, file_sha256
 
 DETECTOR_FILE = "detector.onnx"
 EMBEDDER_FILE = "embedder.onnx"
@@ -103,8 +102,10 @@ def find_networks(pack: ZooPack, directory: Path) -> ZooNetworks:
         directory,
     )
     [recogniser] = [network for network in recognisers if network.path == embedder]
-    manifest = _make_manifest(pack, detector, embedder, recogniser.outputs[0][1] or 0, recogniser.normalises_pixels)
-    return ZooNetworks(manifest, detector, embedder, _aggregator_for(manifest.embedder), _companions(manifest))
+    spec = _embedder_spec(embedder, recogniser.outputs[0][1] or 0, recogniser.normalises_pixels)
+    trained = _trained_for(spec)
+    manifest = _make_manifest(pack, detector, embedder, spec, trained)
+    return ZooNetworks(manifest, detector, embedder, _aggregator_of(trained), _companions(trained, manifest))
 
 
 def stage_networks(networks: ZooNetworks, stage: Path) -> None:
@@ -146,9 +147,10 @@ def fetch_from_zoo(pack: ZooPack, progress: Progress) -> Path:
 
 def is_current(pack: Pack) -> bool:
     """Whether an installed zoo pack has the aggregator and the calibration that the product ships for it now."""
-    if pack.manifest.aggregator.sha256 != _sha256(_aggregator_for(pack.manifest.embedder)):
+    trained = _trained_for(pack.manifest.embedder)
+    if pack.manifest.aggregator.sha256 != file_sha256(_aggregator_of(trained)):
         return False
-    shipped = {companion.name: companion.read_bytes() for companion in _companions(pack.manifest)}
+    shipped = {companion.name: companion.read_bytes() for companion in _companions(trained, pack.manifest)}
     installed = {name: pack.directory / name for name in shipped}
     return all(path.is_file() and path.read_bytes() == shipped[name] for name, path in installed.items())
 
@@ -164,16 +166,20 @@ def _choose(found: list[Path], preferred: tuple[str, ...], what: str, directory:
     raise PackError(f"{directory} must hold one {what}, or one named {' or '.join(preferred)}; found: {names}.")
 
 
-def _make_manifest(pack: ZooPack, detector: Path, embedder: Path, width: int, normalises_pixels: bool) -> Manifest:
+def _embedder_spec(embedder: Path, width: int, normalises_pixels: bool) -> EmbedderSpec:
     pixels = InputRange(color_order="rgb", mean=127.5, std=127.5)
-    embedder_spec = EmbedderSpec(
+    return EmbedderSpec(
         file=EMBEDDER_FILE,
-        sha256=_sha256(embedder),
+        sha256=file_sha256(embedder),
         input_range=InputRange(color_order="rgb", mean=0.0, std=1.0) if normalises_pixels else pixels,
         width=width,
         landmark_template="arcface_112",
     )
-    trained = _trained_for(embedder_spec)
+
+
+def _make_manifest(
+    pack: ZooPack, detector: Path, embedder: Path, embedder_spec: EmbedderSpec, trained: PackDefinition | None
+) -> Manifest:
     return Manifest(
         schema_version=1,
         name=pack.name,
@@ -181,7 +187,7 @@ def _make_manifest(pack: ZooPack, detector: Path, embedder: Path, width: int, no
         license=zoo_license(),
         detector=DetectorSpec(
             file=DETECTOR_FILE,
-            sha256=_sha256(detector),
+            sha256=file_sha256(detector),
             algorithm="scrfd",
             input_range=InputRange(color_order="rgb", mean=127.5, std=128.0),
             # Canvas, thresholds and scaling as in `insightface.app.FaceAnalysis` with det_size=(640, 640).
@@ -191,7 +197,7 @@ def _make_manifest(pack: ZooPack, detector: Path, embedder: Path, width: int, no
             nms_iou=0.4,
         ),
         embedder=embedder_spec,
-        aggregator=trained.manifest.aggregator if trained else _untrained(),
+        aggregator=trained.manifest.aggregator if trained else untrained_aggregator_spec(),
         sources={
             DETECTOR_FILE: ZooSource(kind="insightface_zoo", pack=pack.name, file=detector.name),
             EMBEDDER_FILE: ZooSource(kind="insightface_zoo", pack=pack.name, file=embedder.name),
@@ -209,33 +215,12 @@ def _trained_for(embedder: EmbedderSpec) -> PackDefinition | None:
     return None
 
 
-def _aggregator_for(embedder: EmbedderSpec) -> Path:
-    trained = _trained_for(embedder)
-    return trained.directory / trained.manifest.aggregator.file if trained else _untrained_aggregator()
+def _aggregator_of(trained: PackDefinition | None) -> Path:
+    return trained.directory / trained.manifest.aggregator.file if trained else untrained_aggregator()
 
 
-def _companions(manifest: Manifest) -> tuple[Path, ...]:
+def _companions(trained: PackDefinition | None, manifest: Manifest) -> tuple[Path, ...]:
     """Thresholds measured with another detector are another pack's."""
-    trained = _trained_for(manifest.embedder)
     if trained is None or trained.manifest.fingerprint != manifest.fingerprint:
         return ()
     return tuple(trained.directory / name for name in trained.companions)
-
-
-def _untrained() -> AggregatorSpec:
-    return AggregatorSpec(
-        file=AGGREGATOR_FILE,
-        sha256=_sha256(_untrained_aggregator()),
-        method="coreset_mean",
-        trained=False,
-        core_size=3,
-    )
-
-
-def _untrained_aggregator() -> Path:
-    return definitions_path() / INSIGHTFACE_DEFINITION / AGGREGATOR_FILE
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -91,12 +91,17 @@ def load_pack(directory: Path) -> Pack:
     return Pack(directory, manifest, calibration)
 
 
+def file_sha256(path: Path) -> str:
+    """Hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def verify_file(path: Path, sha256: str) -> None:
     """Raises `PackError` unless `path` is a plain file with this digest."""
     if path.is_symlink() or not path.is_file():
         raise PackError(f"Pack file {path.name!r} is missing or is a link.")
-    with path.open("rb") as stream:
-        actual = hashlib.file_digest(stream, "sha256").hexdigest()
+    actual = file_sha256(path)
     if actual != sha256:
         raise PackError(f"Pack file {path.name!r} has sha256 {actual}, expected {sha256}. Install the pack again.")
 

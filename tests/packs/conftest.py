@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from service.packs import definitions as definitions_module
 from service.packs import insightface_packs, installation, listing
-from service.packs.definitions import AGGREGATOR_FILE, INSIGHTFACE_DEFINITION, definitions_path
+from service.packs.definitions import AGGREGATOR_FILE, INSIGHTFACE_DEFINITION, untrained_aggregator
 from tests.packs.tiny_networks import write_definition, write_wheel
 
 
@@ -19,7 +20,7 @@ def wheel(tmp_path: Path) -> Path:
 @pytest.fixture
 def aggregator() -> Path:
     """An aggregator for embeddings of any width."""
-    return definitions_path() / INSIGHTFACE_DEFINITION / AGGREGATOR_FILE
+    return untrained_aggregator()
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def definitions(tmp_path: Path, wheel: Path, aggregator: Path, monkeypatch: pyte
     shared = directory / INSIGHTFACE_DEFINITION
     shared.mkdir()
     (shared / AGGREGATOR_FILE).write_bytes(aggregator.read_bytes())
-    for module in (installation, listing, insightface_packs):
+    for module in (definitions_module, installation, listing, insightface_packs):
         monkeypatch.setattr(module, "definitions_path", lambda: directory)
     return directory
 

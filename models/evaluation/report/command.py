@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from models.aggregation.data import EmbeddingCache
 from models.aggregation.extraction import extract_split
-from models.commands import named_pack, parser_of, progress_bar, write_json
+from models.commands import data_parser, named_pack, progress_bar, write_json
 from models.datasets.lfw import Split
 from models.evaluation.aggregates import aggregate_with_module, best_norm, pool_by_norm, pool_media
 from models.evaluation.cost import SIZES as COST_SIZES
 from models.evaluation.cost import measure_cost
+from models.evaluation.folder_sets import POWERS, best_power
 from models.evaluation.metrics import ErrorRates
 from models.evaluation.report.ablation import Place, Variant, train_variants, variants
-from models.evaluation.report.conditions import KINDS, MAIN, SHARES, SIZES, Condition
-from models.evaluation.report.measuring import best_power, det_curves, measure, norm_quality, sweep
+from models.evaluation.report.conditions import KINDS, MAIN, MIXED, SHARES, SIZES, Condition
+from models.evaluation.report.measuring import det_curves, measure, norm_quality, sweep
 from models.evaluation.report.plots import plot_det, plot_norm_quality, rank_correlation
-from models.evaluation.report.text import AblationRow, PackReport, markdown, report_values
-from models.evaluation.set_protocol import Aggregate
+from models.evaluation.report.text import AblationRow, PackReport, markdown
+from models.evaluation.set_protocol import Aggregate, draw_sets
 from models.evaluation.sets import compared_methods
 from models.export.reading import load_aggregator
 from models.training.configuration import TrainingConfig, read_config
@@ -32,9 +34,10 @@ _KIND_VERSIONS = 1
 
 def main(arguments: list[str] | None = None) -> None:
     """Writes PACK.md, PACK.json, PACK-det.svg and PACK-quality.svg to the output directory."""
-    parser = parser_of(
+    parser = data_parser(
+        "coreface-evaluate report",
         "Measure a pack's aggregator, its rivals and its variants on the LFW test people, and write it down: tables, "
-        "DET curves, feature norm against quality, ablation, cost. Half an hour on 2 cores, most of it training."
+        "DET curves, feature norm against quality, ablation, cost. Half an hour on 2 cores, most of it training.",
     )
     parser.add_argument("--output", type=Path, default=Path("docs/evaluation"), help="directory for the report")
     parser.add_argument("--config", type=Path, default=_CONFIG, help="training configuration of what ships")
@@ -57,7 +60,7 @@ def _write_report(pack: Pack, config: TrainingConfig, options: argparse.Namespac
     with progress_bar("training the variants") as show:
         networks = {name: aggregate_with_module(net) for name, net in train_variants(wanted, place, show).items()}
     test = _people(pack, Split.TEST, options)
-    power = best_power(_people(pack, Split.VALIDATION, options))
+    power = _best_power(_people(pack, Split.VALIDATION, options))
     methods = _methods(pack, power, wanted, networks)
     main_rates = {}
     with progress_bar("comparing sets") as show:
@@ -94,7 +97,7 @@ def _write_report(pack: Pack, config: TrainingConfig, options: argparse.Namespac
         output / f"{pack.name}-det.svg",
     )
     plot_norm_quality(quality, pack.name, output / f"{pack.name}-quality.svg")
-    write_json(output / f"{pack.name}.json", report_values(report))
+    write_json(output / f"{pack.name}.json", asdict(report))
     page = output / f"{pack.name}.md"
     page.write_text(markdown(report, SIZES, SHARES, KINDS), encoding="utf-8")
     print(page)
@@ -115,6 +118,12 @@ def _people(
             cache_directory=options.cache,
             progress=show,
         )
+
+
+def _best_power(validation: EmbeddingCache) -> float:
+    with progress_bar("tuning the best pooling") as show:
+        draws = list(draw_sets(validation, MIXED.protocol))
+        return best_power(validation, draws, lambda done: show(done, len(POWERS)))
 
 
 def _methods(pack: Pack, power: float, wanted: list[Variant], networks: dict[str, Aggregate]) -> dict[str, Aggregate]:

@@ -9,13 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.aggregation.data import CLEAN, EmbeddingCache
-from models.evaluation.aggregates import pool_by_norm
-from models.evaluation.folder_sets import FEWEST_FALSE_MATCHES, FMRS, POWERS
-from models.evaluation.metrics import ErrorRates, error_rates, false_non_match_rate, threshold_at
+from models.evaluation.folder_sets import TUNED_AT
+from models.evaluation.metrics import (
+    FEWEST_FALSE_MATCHES,
+    FMRS,
+    ErrorRates,
+    error_rates,
+    false_non_match_rate,
+    threshold_at,
+)
 from models.evaluation.report.conditions import MIXED, Condition
 from models.evaluation.set_protocol import Aggregate, compare_draws, draw_sets
 
-TUNED_AT = 1e-3
 _CURVE = np.logspace(-5.0, -0.5, 91)
 
 Methods = Mapping[str, Aggregate]
@@ -39,16 +44,6 @@ class NormQuality:
     degraded: NDArray[np.bool_]  # (R,)
     likeness: NDArray[np.float32]  # (R,)
     """Cosine to the norm-weighted mean of the person's other clean images."""
-
-
-def best_power(cache: EmbeddingCache) -> float:
-    """The power of the norm whose pooling has the lowest FNMR at FMR 1e-3 on mixed sets of these people."""
-    draws = list(draw_sets(cache, MIXED.protocol))
-    missed = []
-    for power in POWERS:
-        scores = compare_draws(cache, draws, pool_by_norm(power))
-        missed.append(false_non_match_rate(scores.mated, threshold_at(scores.non_mated, TUNED_AT)))
-    return float(POWERS[int(np.argmin(missed))])
 
 
 def measure(cache: EmbeddingCache, methods: Methods, condition: Condition, *, resamples: int) -> Rates:

@@ -1,14 +1,14 @@
-"""The report as Markdown and JSON."""
+"""The report as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from models.evaluation.cost import AggregatorCost
 from models.evaluation.cost import describe as describe_cost
-from models.evaluation.folder_sets import FMRS, is_reported
-from models.evaluation.metrics import ErrorRates
+from models.evaluation.metrics import FMRS, ErrorRates, is_reported
+from models.evaluation.rates_table import rates_table
 from models.evaluation.report.conditions import MAIN, MIXED, Condition
 from models.evaluation.report.measuring import Rates
 
@@ -118,14 +118,6 @@ _ABLATION = (
 )
 
 
-def rates_table(rates: Rates) -> str:
-    """One row a method, one column an FMR."""
-    lines = ["| | " + " | ".join(f"FNMR at FMR {fmr:.0e}" for fmr in FMRS) + " |", "|---" * (len(FMRS) + 1) + "|"]
-    for name, row in rates.items():
-        lines.append(f"| {name} | " + " | ".join(_cell(rate) for rate in row) + " |")
-    return "\n".join(lines)
-
-
 def sweep_table(conditions: Sequence[Condition], rows: Sweep) -> str:
     """One row a method, one column a condition."""
     lines = ["| | " + " | ".join(condition.title for condition in conditions) + " |"]
@@ -140,17 +132,6 @@ def ablation_table(rows: Sequence[AblationRow]) -> str:
     lines = ["| | | mixed sets | clean sets |", "|---|---|---|---|"]
     lines += [f"| {row.group} | {row.name} | {_short(row.mixed)} | {_short(row.clean)} |" for row in rows]
     return "\n".join(lines)
-
-
-def report_values(report: PackReport) -> dict[str, object]:
-    """For the JSON file."""
-    return asdict(report)
-
-
-def _cell(rate: ErrorRates) -> str:
-    if not is_reported(rate):
-        return f"not reported ({rate.false_matches} false matches)"
-    return f"{rate.fnmr:.4f} ({rate.fnmr_interval[0]:.3f}-{rate.fnmr_interval[1]:.3f})"
 
 
 def _short(rates: Sequence[ErrorRates]) -> str:

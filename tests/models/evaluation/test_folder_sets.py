@@ -10,17 +10,17 @@ from models.aggregation.data import CLEAN, EmbeddingCache
 from models.datasets.people import Person
 from models.evaluation.aggregates import pool_by_norm
 from models.evaluation.folder_sets import (
-    FMRS,
     ProtocolName,
     SetReport,
+    best_power,
     evaluate_sets,
     is_reported,
     protocol_of,
     report_json,
     usable_people,
 )
-from models.evaluation.metrics import ErrorRates
-from models.evaluation.set_protocol import draw_sets
+from models.evaluation.metrics import FMRS, ErrorRates
+from models.evaluation.set_protocol import SetProtocol, draw_sets
 from tests.models.sets import synthetic_people
 
 
@@ -97,3 +97,10 @@ def test_one_person_is_no_protocol() -> None:
     with pytest.raises(ValueError, match="two people"):
         evaluate(cache, people_of(cache, 3))
     assert len(FMRS) == 3
+
+
+def test_the_best_power_is_better_than_none_where_bad_samples_have_low_norms() -> None:
+    cache = synthetic_people(np.random.default_rng(0), 90, 4, 4)
+    seen: list[int] = []
+    assert best_power(cache, list(draw_sets(cache, SetProtocol())), seen.append) > 0.0
+    assert seen == list(range(1, 26))

@@ -5,8 +5,9 @@ import pytest
 
 from models.aggregation.data import CLEAN
 from models.evaluation.aggregates import baselines, pool_by_norm
-from models.evaluation.measure import markdown_table, measure_sets
+from models.evaluation.measure import measure_sets
 from models.evaluation.mixed_protocol import Kind, MixedProtocol, compare_mixed, pool_kinds
+from models.evaluation.rates_table import rates_table
 from models.evaluation.set_protocol import SetProtocol, compare_draws, draw_sets
 from tests.models.sets import synthetic_people
 
@@ -58,7 +59,7 @@ def test_measuring_gives_each_aggregate_its_row() -> None:
     rates = measure_sets(cache, baselines(16), SetProtocol(draws=2), resamples=10)
     assert set(rates) == set(baselines(16))
     assert rates["norm^4"][0].fnmr <= rates["average"][0].fnmr
-    assert markdown_table(rates).count("\n") == len(rates) + 1
+    assert rates_table(rates).count("\n") == len(rates) + 1
 
 
 def test_mixed_comparisons_hold_every_pair_of_people_once_a_kind() -> None:

@@ -6,7 +6,7 @@ import pytest
 from models.evaluation.aggregates import pool_by_norm
 from models.evaluation.metrics import false_non_match_rate, threshold_at
 from models.evaluation.report.conditions import KINDS, MAIN, MIXED, SHARES, SIZES
-from models.evaluation.report.measuring import best_power, det_curves, measure, norm_quality, sweep
+from models.evaluation.report.measuring import det_curves, measure, norm_quality, sweep
 from models.evaluation.set_protocol import compare_draws, draw_sets
 from tests.models.sets import synthetic_people
 
@@ -34,10 +34,6 @@ def test_a_sweep_holds_the_same_figures_as_the_measurement() -> None:
     assert rows["average"][0] == pytest.approx(rates["average"][1].fnmr)
     few = sweep(lambda _: synthetic_people(np.random.default_rng(0), 12, 4, 4), METHODS, (MIXED,))
     assert few["average"] == [None]
-
-
-def test_the_best_power_is_better_than_none_where_bad_samples_have_low_norms() -> None:
-    assert best_power(CACHE) > 0.0
 
 
 def test_likeness_is_measured_against_other_images() -> None:
