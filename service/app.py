@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from service.api.application import build_application
 from service.api.dependencies import ServiceParts
+from service.calibration.calibrator import PackCalibrator
 from service.engine.local import LocalEngine, SetProcessor
 from service.engine.remote import RemoteEngine
 from service.errors import SetupError
@@ -32,7 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.redis_url is None:
         raise SetupError("The API needs COREFACE_REDIS_URL; `coreface serve` starts a store and workers by itself.")
     redis_url = settings.redis_url.get_secret_value()
-    pack = load_pack(settings.packs_path / settings.pack)
+    pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
     key = load_sealing_key(settings)
 
     def open_parts(metrics: Metrics) -> AbstractAsyncContextManager[ServiceParts]:
@@ -82,7 +83,7 @@ def assemble_parts(
         sealer,
         fingerprint=pack.fingerprint,
         width=pack.manifest.embedder.width,
-        operating_point=pack.operating_point,
+        calibrator=PackCalibrator(pack.calibration),
     )
     return ServiceParts(
         pack=pack,

@@ -11,6 +11,7 @@
     |  +- InvalidVectorError               422 invalid_vector
     |  +- InvalidSealedTemplateError       422 invalid_sealed_template
     |  +- UnknownOperatingPointError       422 unknown_operating_point
+    |  +- UnsupportedOperatingPointError   422 unsupported_operating_point   (too few data behind it)
     |  +- TemplateNotFoundError            404 template_not_found
     |  +- TemplateErasedError              410 template_erased
     |  +- FingerprintMismatchError         409 fingerprint_mismatch
@@ -28,6 +29,7 @@
        +- DeviceUnavailableError           device_unavailable
        +- EmbeddedStoreError               embedded_store_failed
        +- InvalidSealingKeyError           invalid_sealing_key
+       +- CalibrationError                 calibration_unsupported
 
 A bad sample is no error: it is a `RejectedSample` with a reason, and the rest of its set goes on.
 Inside `vision`, `SampleRejectedError` carries that reason up to the pipeline and no further.
@@ -134,6 +136,12 @@ class UnknownOperatingPointError(RequestError):
     title = "Unknown operating point"
 
 
+class UnsupportedOperatingPointError(RequestError):
+    code = "unsupported_operating_point"
+    status = 422
+    title = "Operating point without enough data"
+
+
 class TemplateNotFoundError(RequestError):
     code = "template_not_found"
     status = 404
@@ -224,3 +232,7 @@ class EmbeddedStoreError(SetupError):
 
 class InvalidSealingKeyError(SetupError):
     code = "invalid_sealing_key"
+
+
+class CalibrationError(SetupError):
+    code = "calibration_unsupported"

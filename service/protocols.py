@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from service.types import (
     Aggregation,
+    CalibratedScore,
     Detection,
     EmbeddedSample,
     Embedding,
@@ -71,6 +72,21 @@ class SetAggregator(Protocol):
     def aggregate(self, sets: Sequence[Sequence[Embedding]]) -> list[Aggregation]:
         """One aggregation per set of at least one embedding. A set's answer does not depend on its
         neighbours; ties go to the earlier sample. Raises `InferenceFailedError`."""
+        ...
+
+
+class ScoreCalibrator(Protocol):
+    """What a comparison score means."""
+
+    def resolve(self, name: str | None) -> str:
+        """The operating point of this name, or the default one. Raises `UnknownOperatingPointError`,
+        `UnsupportedOperatingPointError`."""
+        ...
+
+    def calibrate(
+        self, score: float, reference_norm: float | None, probe_norm: float | None, name: str
+    ) -> CalibratedScore:
+        """At a resolved operating point. Template norms decide which threshold; None: not known."""
         ...
 
 

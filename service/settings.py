@@ -65,6 +65,10 @@ class Settings(BaseSettings):
         description="`remote`: workers over Redis Streams; `local`: the model runs inside the API process.",
     )
     pack: str = Field("opencv-sface", description="Name of the installed pack to serve.")
+    calibration: Path | None = Field(
+        None,
+        description="Calibration file of this site, made by `coreface calibrate`; unset: the pack's own.",
+    )
     device: Device = Field(
         Device.AUTO,
         description="`cpu`; `cuda` (refuses to start when CUDA does not really run); `auto`: CUDA if it runs.",
@@ -91,6 +95,11 @@ class Settings(BaseSettings):
     def state_path(self) -> Path:
         """The state directory, `~` resolved."""
         return self.state_dir.expanduser()
+
+    @property
+    def calibration_path(self) -> Path | None:
+        """The site's calibration, `~` resolved."""
+        return None if self.calibration is None else self.calibration.expanduser()
 
     @property
     def packs_path(self) -> Path:

@@ -1,68 +1,42 @@
-"""`coreface-evaluate calibrate`: operating points of a pack, measured on people that no weight has seen."""
+"""`coreface-evaluate calibrate`: thresholds and likelihood ratios of a pack, measured on people no weight has seen."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import argparse
 from pathlib import Path
 
-from models.aggregation.extraction import extract_split
-from models.commands import data_parser, named_pack, progress_bar
-from models.datasets.lfw import Split
-from models.evaluation.aggregates import aggregate_with_file
-from models.evaluation.metrics import (
-    ComparisonScores,
-    ErrorRates,
-    error_rates,
-    false_match_count,
-    false_non_match_rate,
-    is_reported,
-)
-from models.evaluation.mixed_protocol import Kind, MixedProtocol, compare_mixed, pool_kinds
-from service.runtime.manifest import Calibration, Manifest, OperatingPointSpec
-from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE, Pack, verify_file
+import numpy as np
 
-NAMES = {"fmr_1e-2": 1e-2, "fmr_1e-3": 1e-3, "fmr_1e-4": 1e-4}
-DEFAULT_OPERATING_POINT = "fmr_1e-4"
+from models.aggregation.extraction import extract_split
+from models.commands import data_parser, named_pack, progress_bar, write_json
+from models.datasets.lfw import Split
+from models.evaluation.calibration_report import CalibrationReport, markdown, report_on
+from models.evaluation.calibration_sets import Kind, aggregate_in, draw_group
+from service.calibration.comparisons import TemplateGroup
+from service.calibration.fitting import UnsupportedDataError, fit_calibration
+from service.runtime.calibration import Calibration
+from service.runtime.manifest import Manifest
+from service.runtime.onnx import load_session
+from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE, Pack, verify_file
+from service.settings import Device
+
 COMMAND = "coreface-evaluate calibrate --data DATA --pack {name} --output models/packs/{name}"
+REPORT_COMMAND = f"{COMMAND} --report docs/evaluation"
 _DATA = (
     "LFW people of the splits `validation` ({validation}) and `single_train` ({singles}), unseen in training. "
-    "Templates made by the exported aggregator. Pooled in equal numbers: one clean image against one clean image, one "
-    "clean image against a set, a set against a set (2 to 12 samples, 80 % degraded, fewer where a person has few "
-    "images). Non-mated: each pair of people once for each kind. Mated: disjoint halves of the images of the "
-    "`validation` people."
+    "Templates made by the exported aggregator of {kinds}. Non-mated: every two people once for every two of these. "
+    "Mated: disjoint halves of the images of the `validation` people, drawn {draws} times."
 )
-
-
-def calibrate(scores: Mapping[Kind, ComparisonScores], *, resamples: int) -> list[ErrorRates]:
-    """Error rates at every operating point over all kinds. Raises ValueError when too few false matches stand behind
-    one of them."""
-    rates = error_rates(pool_kinds(scores), tuple(NAMES.values()), resamples=resamples)
-    for rate in rates:
-        if not is_reported(rate):
-            raise ValueError(f"only {rate.false_matches} false matches behind FMR {rate.fmr}: measure more people")
-    return rates
-
-
-def observed_table(scores: Mapping[Kind, ComparisonScores], points: Sequence[OperatingPointSpec]) -> str:
-    """Markdown: what each kind of comparison meets at given thresholds."""
-    lines = ["| operating point | comparison | FMR | FNMR |", "|---|---|---|---|"]
-    for point in points:
-        for kind, part in [*scores.items(), ("all", pool_kinds(scores))]:
-            matches = false_match_count(part.non_mated, point.threshold)
-            missed = false_non_match_rate(part.mated, point.threshold)
-            lines.append(
-                f"| {point.name} ({point.threshold:.4f}) | {kind} | {matches / len(part.non_mated):.2e} "
-                f"({matches:,} of {len(part.non_mated):,}) | {missed:.4f} (of {len(part.mated):,}) |"
-            )
-    return "\n".join(lines)
+_MATED_DRAWS = 10
+_SEED = 11
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Writes calibration.json beside the manifest and the aggregator of `--output`, or with `--report` only prints
-    what the test people meet at the thresholds that are there."""
+    """Writes calibration.json beside the manifest and the aggregator of `--output`, or with `--report` what the test
+    people meet at the thresholds that are there."""
     parser = data_parser(
         "coreface-evaluate calibrate",
-        "Measure the decision thresholds of a pack definition, or report what they mean on test people.",
+        "Measure the thresholds and likelihood ratios of a pack definition, or report what they mean on test people.",
     )
     parser.add_argument(
         "--output",
@@ -70,49 +44,68 @@ def main(arguments: list[str] | None = None) -> None:
         required=True,
         help="pack definition with manifest.json and aggregator.onnx; gets calibration.json",
     )
-    parser.add_argument("--resamples", type=int, default=500, help="bootstrap resamples of the people")
+    parser.add_argument("--resamples", type=int, default=200, help="bootstrap resamples of the people")
     parser.add_argument(
-        "--report", action="store_true", help="change nothing; print observed rates on `test` and `single_test` people"
+        "--report", type=Path, help="change no threshold; write PACK-calibration.md and .json of the test people here"
     )
     options = parser.parse_args(arguments)
     pack = named_pack(options.pack)
     manifest = Manifest.model_validate_json((options.output / MANIFEST_FILE).read_bytes())
     _require_same_networks(pack, manifest)
+    if options.report is not None:
+        _report(pack, manifest, options)
+        return
+    everyone, again, counts = _groups(pack, manifest, (Split.VALIDATION, Split.SINGLE_TRAIN), options)
+    kinds = "; ".join(Kind)
+    try:
+        calibration = fit_calibration(
+            everyone,
+            again,
+            fingerprint=manifest.fingerprint,
+            data=_DATA.format(validation=counts[0], singles=counts[1], kinds=kinds, draws=_MATED_DRAWS),
+            command=COMMAND.format(name=manifest.name),
+            resamples=options.resamples,
+        )
+    except UnsupportedDataError as error:
+        parser.exit(2, f"coreface-evaluate: {error}\n")
+    path = options.output / CALIBRATION_FILE
+    path.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    print(f"{path}: {', '.join(calibration.point_names)}; {len(calibration.levels)} quality levels")
+
+
+def _groups(
+    pack: Pack, manifest: Manifest, splits: tuple[Split, Split], options: argparse.Namespace
+) -> tuple[TemplateGroup, list[TemplateGroup], list[int]]:
+    """Everyone once, the people with several images again, and how many people each split has."""
     aggregator = options.output / manifest.aggregator.file
     verify_file(aggregator, manifest.aggregator.sha256)
-    splits = (Split.TEST, Split.SINGLE_TEST) if options.report else (Split.VALIDATION, Split.SINGLE_TRAIN)
+    aggregate = aggregate_in(load_session(aggregator, device=Device.CPU, threads=0))
     caches = []
     for split in splits:
         with progress_bar(f"embeddings of the {split} people") as show:
             caches.append(extract_split(pack, options.data, split, cache_directory=options.cache, progress=show))
-    scores = compare_mixed(caches, aggregate_with_file(aggregator), MixedProtocol())
-    path = options.output / CALIBRATION_FILE
-    if options.report:
-        print(observed_table(scores, Calibration.model_validate_json(path.read_bytes()).operating_points))
-        return
-    calibration = Calibration(
-        schema_version=1,
-        fingerprint=manifest.fingerprint,
-        data=_DATA.format(validation=len(caches[0].names), singles=len(caches[1].names)),
-        command=COMMAND.format(name=manifest.name),
-        default_operating_point=DEFAULT_OPERATING_POINT,
-        operating_points=tuple(
-            OperatingPointSpec(
-                name=name,
-                fmr=rate.fmr,
-                threshold=rate.threshold,
-                threshold_interval=rate.threshold_interval,
-                false_matches=rate.false_matches,
-                comparisons=rate.comparisons,
-                fnmr=rate.fnmr,
-                mated_comparisons=rate.mated_comparisons,
-            )
-            for name, rate in zip(NAMES, calibrate(scores, resamples=options.resamples), strict=True)
-        ),
+    rng = np.random.default_rng(_SEED)
+    everyone = draw_group(caches, aggregate, rng)
+    again = [draw_group(caches[:1], aggregate, rng) for _ in range(_MATED_DRAWS - 1)]
+    return everyone, again, [len(cache.names) for cache in caches]
+
+
+def _report(pack: Pack, manifest: Manifest, options: argparse.Namespace) -> None:
+    calibration = Calibration.model_validate_json((options.output / CALIBRATION_FILE).read_bytes())
+    measured, measured_again, _ = _groups(pack, manifest, (Split.VALIDATION, Split.SINGLE_TRAIN), options)
+    everyone, again, counts = _groups(pack, manifest, (Split.TEST, Split.SINGLE_TEST), options)
+    report: CalibrationReport = report_on(
+        calibration,
+        pack=manifest.name,
+        command=REPORT_COMMAND.format(name=manifest.name),
+        people=sum(counts),
+        measured=(measured, measured_again),
+        unseen=(everyone, again),
     )
-    path.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    print(observed_table(scores, calibration.operating_points))
-    print(f"{path}: fingerprint {manifest.fingerprint}")
+    page = options.report / f"{manifest.name}-calibration.md"
+    write_json(page.with_suffix(".json"), report.values())
+    page.write_text(markdown(report), encoding="utf-8")
+    print(page)
 
 
 def _require_same_networks(pack: Pack, manifest: Manifest) -> None:

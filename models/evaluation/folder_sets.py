@@ -16,7 +16,8 @@ import numpy as np
 from models.aggregation.data import EmbeddingCache
 from models.datasets.people import Person
 from models.evaluation.aggregates import pool_by_norm
-from models.evaluation.metrics import (
+from models.evaluation.set_protocol import Aggregate, SetDraw, SetProtocol, compare_draws, draw_sets
+from service.calibration.error_rates import (
     FEWEST_FALSE_MATCHES,
     FMRS,
     ErrorRates,
@@ -25,7 +26,6 @@ from models.evaluation.metrics import (
     is_reported,
     threshold_at,
 )
-from models.evaluation.set_protocol import Aggregate, SetDraw, SetProtocol, compare_draws, draw_sets
 
 POWERS = tuple(np.arange(0.0, 12.5, 0.5).tolist())
 TUNED_AT = 1e-3

@@ -20,8 +20,8 @@ from models.aggregation.extraction import LIMITS, PackVision
 from models.commands import command_parser, named_pack, progress_bar, write_json
 from models.evaluation.aggregates import aggregate_with_file, baselines
 from models.evaluation.ijb_meta import IjbMeta, Numbers, read_ijb_meta
-from models.evaluation.metrics import FEWEST_FALSE_MATCHES, false_match_count, false_non_match_rate, threshold_at
 from models.evaluation.set_protocol import Aggregate
+from service.calibration.error_rates import FEWEST_FALSE_MATCHES, false_match_count, false_non_match_rate, threshold_at
 from service.errors import SampleRejectedError
 from service.types import Embedding
 from service.vision.alignment import align_face

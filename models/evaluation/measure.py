@@ -11,9 +11,9 @@ from models.aggregation.extraction import extract_split
 from models.commands import data_parser, named_pack, progress_bar, write_json
 from models.datasets.lfw import Split
 from models.evaluation.aggregates import aggregate_with_file, baselines
-from models.evaluation.metrics import FMRS, ErrorRates, error_rates
 from models.evaluation.rates_table import rates_table
 from models.evaluation.set_protocol import Aggregate, SetProtocol, compare_draws, draw_sets
+from service.calibration.error_rates import FMRS, ErrorRates, error_rates
 
 
 def measure_sets(

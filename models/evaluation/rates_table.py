@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from models.evaluation.metrics import FMRS, ErrorRates, is_reported
+from service.calibration.error_rates import FMRS, ErrorRates, is_reported
 
 
 def rates_table(rates: Mapping[str, Sequence[ErrorRates]]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.aggregation.data import EmbeddingCache, PersonImages, Rows, SampleSets, draw_samples, gather_sets
-from models.evaluation.metrics import ComparisonScores
+from service.calibration.error_rates import ComparisonScores
 
 Templates = NDArray[np.float32]  # (B, D)
 Aggregate = Callable[[SampleSets], Templates]

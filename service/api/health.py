@@ -72,7 +72,7 @@ async def _check_engine(parts: ServiceParts) -> CheckAnswer:
 
 async def _check_pack(parts: ServiceParts) -> CheckAnswer:
     # The files were verified at start-up. A pack without a calibration still makes templates.
-    points = len(parts.pack.operating_points)
+    points = 0 if parts.pack.calibration is None else len(parts.pack.calibration.point_names)
     detail = f"{parts.pack.name}, fingerprint {parts.pack.fingerprint}, {points} operating points."
     return CheckAnswer(name="pack", ok=True, detail=detail)
 

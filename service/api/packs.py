@@ -5,7 +5,15 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from service.api.dependencies import Parts
-from service.api.schemas import LicenseAnswer, OperatingPointAnswer, PackAnswer, PacksAnswer
+from service.api.schemas import (
+    LicenseAnswer,
+    OperatingPointAnswer,
+    PackAnswer,
+    PacksAnswer,
+    QualityLevelAnswer,
+    ThresholdAnswer,
+)
+from service.runtime.calibration import BucketSpec, Calibration
 from service.runtime.pack import Pack
 
 router = APIRouter(prefix="/v1/packs", tags=["packs"])
@@ -24,7 +32,6 @@ async def get_current_pack(parts: Parts) -> PackAnswer:
 
 def _pack_answer(pack: Pack) -> PackAnswer:
     manifest, calibration = pack.manifest, pack.calibration
-    specs = () if calibration is None else calibration.operating_points
     return PackAnswer(
         name=manifest.name,
         version=manifest.version,
@@ -39,7 +46,34 @@ def _pack_answer(pack: Pack) -> PackAnswer:
         ),
         calibration_data=None if calibration is None else calibration.data,
         default_operating_point=None if calibration is None else calibration.default_operating_point,
-        operating_points=[
-            OperatingPointAnswer(**spec.model_dump()) for spec in sorted(specs, key=lambda spec: -spec.fmr)
-        ],
+        quality_levels=[] if calibration is None else _quality_levels(calibration),
+        operating_points=[] if calibration is None else _operating_points(calibration),
+    )
+
+
+def _quality_levels(calibration: Calibration) -> list[QualityLevelAnswer]:
+    lowest = (0.0, *calibration.level_edges)
+    return [
+        QualityLevelAnswer(name=name, template_norm_from=norm)
+        for name, norm in zip(calibration.levels, lowest, strict=True)
+    ]
+
+
+def _operating_points(calibration: Calibration) -> list[OperatingPointAnswer]:
+    return [
+        OperatingPointAnswer(
+            name=point.name,
+            fmr=point.fmr,
+            thresholds=[_threshold(calibration, bucket, number) for bucket in calibration.buckets],
+        )
+        for number, point in enumerate(calibration.buckets[0].operating_points)
+    ]
+
+
+def _threshold(calibration: Calibration, bucket: BucketSpec, number: int) -> ThresholdAnswer:
+    return ThresholdAnswer(
+        quality_levels=(calibration.levels[bucket.better], calibration.levels[bucket.worse]),
+        comparisons=bucket.comparisons,
+        mated_comparisons=bucket.mated_comparisons,
+        **bucket.operating_points[number].model_dump(exclude={"name", "fmr"}),
     )

@@ -92,6 +92,11 @@ class SideBody(_Body):
         None, description="A template's vector, of any length above 0."
     )
     fingerprint: Text | None = Field(None, description="With `vector`: the pack that made it; checked when given.")
+    template_norm: Annotated[float, _NUMBER] | None = Field(
+        None,
+        gt=0,
+        description="With `vector`: as answered with it. Unset: the vector is held to the strictest threshold.",
+    )
     sealed_template: Base64Bytes | None = Field(None, description="As /v1/templates answered it, base64.")
     samples: Annotated[list[Base64Bytes], _SAMPLES] | None = Field(None, description="Images of one subject, base64.")
     face_policy: FacePolicy | None = Field(None, description="With `samples`: which face of a sample is taken.")
@@ -105,6 +110,8 @@ class SideBody(_Body):
             )
         if self.fingerprint is not None and self.vector is None:
             raise PydanticCustomError("side_kind", "`fingerprint` goes with `vector` only.")
+        if self.template_norm is not None and self.vector is None:
+            raise PydanticCustomError("side_kind", "`template_norm` goes with `vector` only.")
         if self.face_policy is not None and self.samples is None:
             raise PydanticCustomError("side_kind", "`face_policy` goes with `samples` only.")
         return self
@@ -160,14 +167,19 @@ class StoredTemplateAnswer(BaseModel):
 
 
 class SideAnswer(BaseModel):
-    template_norm: float | None = Field(description="Null for a plain vector.")
+    template_norm: float | None = Field(description="Null for a vector that was sent without one.")
+    quality_level: str = Field(description="Of the template, by its norm; see /v1/packs/current. `unknown` without.")
     samples: list[SampleEntry] | None = Field(description="For a sample set.")
 
 
 class VerifyAnswer(BaseModel):
     decision: Literal["match", "non_match"]
     score: float = Field(description="Cosine, -1..1; higher is more alike.")
-    threshold: float = Field(description="Scores at or above it match.")
+    llr: float = Field(
+        description="Natural logarithm of the likelihood ratio: how much likelier this score is for one person than "
+        "for two, at this quality. Measured apart from the threshold."
+    )
+    threshold: float = Field(description="Scores at or above it match; that of the two sides' quality levels.")
     operating_point: str
     fmr: float = Field(description="The false match rate that the threshold was measured at.")
     threshold_interval: tuple[float, float] = Field(description="95 % interval of the threshold.")
@@ -177,15 +189,26 @@ class VerifyAnswer(BaseModel):
     probe: SideAnswer
 
 
-class OperatingPointAnswer(BaseModel):
-    name: str
-    fmr: float
+class ThresholdAnswer(BaseModel):
+    quality_levels: tuple[str, str] = Field(description="Of the better and of the worse template.")
     threshold: float
     threshold_interval: tuple[float, float]
     false_matches: int = Field(description="Non-mated comparisons seen at or above the threshold.")
     comparisons: int = Field(description="Non-mated comparisons measured.")
+    false_match_pairs: int = Field(description="Pairs of people that these are of.")
     fnmr: float = Field(description="False non-match rate of the same people at this threshold.")
     mated_comparisons: int
+
+
+class OperatingPointAnswer(BaseModel):
+    name: str
+    fmr: float
+    thresholds: list[ThresholdAnswer] = Field(description="One for every two quality levels.")
+
+
+class QualityLevelAnswer(BaseModel):
+    name: str
+    template_norm_from: float = Field(description="The lowest template norm of this level.")
 
 
 class LicenseAnswer(BaseModel):
@@ -204,7 +227,8 @@ class PackAnswer(BaseModel):
     license: LicenseAnswer
     calibration_data: str | None = Field(description="What the operating points were measured on; null: none yet.")
     default_operating_point: str | None
-    operating_points: list[OperatingPointAnswer]
+    quality_levels: list[QualityLevelAnswer] = Field(description="Poorest first.")
+    operating_points: list[OperatingPointAnswer] = Field(description="By falling FMR.")
 
 
 class PacksAnswer(BaseModel):

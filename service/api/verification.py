@@ -17,6 +17,7 @@ from service.errors import (
     TemplateErasedError,
     TemplateNotFoundError,
     UnknownOperatingPointError,
+    UnsupportedOperatingPointError,
 )
 from service.pipeline.verification import SampleSide, SealedSide, Side, SideReport, StoredSide, VectorSide
 from service.types import FacePolicy
@@ -34,6 +35,7 @@ router = APIRouter(prefix="/v1/verify", tags=["verification"])
         InvalidVectorError,
         InvalidSealedTemplateError,
         UnknownOperatingPointError,
+        UnsupportedOperatingPointError,
     ),
     summary="Compare two sides",
 )
@@ -47,21 +49,22 @@ async def verify(request: Request, parts: Parts) -> VerifyAnswer:
     verification = await run_while_connected(
         request, parts.verifier.verify(_side(body.reference), _side(body.probe), body.operating_point)
     )
-    comparison = verification.comparison
-    point = comparison.operating_point
+    calibrated = verification.comparison.calibrated
+    point = calibrated.operating_point
     for report in (verification.reference, verification.probe):
         parts.metrics.samples_reported(report.samples or ())
     answer = VerifyAnswer(
-        decision="match" if comparison.is_match else "non_match",
-        score=comparison.score,
+        decision="match" if verification.comparison.is_match else "non_match",
+        score=calibrated.score,
+        llr=calibrated.llr,
         threshold=point.threshold,
         operating_point=point.name,
         fmr=point.fmr,
         threshold_interval=point.threshold_interval,
         fingerprint=verification.fingerprint,
         pad="not_performed",
-        reference=_side_answer(verification.reference),
-        probe=_side_answer(verification.probe),
+        reference=_side_answer(verification.reference, calibrated.reference_level),
+        probe=_side_answer(verification.probe, calibrated.probe_level),
     )
     parts.metrics.comparison_answered(point.name, answer.decision)
     return answer
@@ -71,12 +74,12 @@ def _side(body: SideBody) -> Side:
     if body.template_id is not None:
         return StoredSide(known_template_id(body.template_id))
     if body.vector is not None:
-        return VectorSide(tuple(body.vector), body.fingerprint)
+        return VectorSide(tuple(body.vector), body.fingerprint, body.template_norm)
     if body.sealed_template is not None:
         return SealedSide(body.sealed_template)
     return SampleSide(tuple(body.samples or ()), body.face_policy or FacePolicy.LARGEST)
 
 
-def _side_answer(report: SideReport) -> SideAnswer:
+def _side_answer(report: SideReport, level: str) -> SideAnswer:
     samples = None if report.samples is None else [sample_entry(sample) for sample in report.samples]
-    return SideAnswer(template_norm=report.template_norm, samples=samples)
+    return SideAnswer(template_norm=report.template_norm, quality_level=level, samples=samples)

@@ -64,7 +64,7 @@ def run_bench(images: Path, settings: Settings, *, repeats: int, growth_sets: in
     if len(paths) < SET_SIZE:
         raise SetupError(f"{images} holds {len(paths)} pictures; bench needs {SET_SIZE}.")
     pictures = [path.read_bytes() for path in paths]
-    pack = load_pack(settings.packs_path / settings.pack)
+    pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
     forward = _forward_pass(pack, settings, pictures)
     with _service(pack) as (process, client):
         session = _Session(client, pictures)

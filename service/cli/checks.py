@@ -135,12 +135,15 @@ def _check_pack(settings: Settings) -> Check:
     try:
         from service.packs.verification import verify_pack
 
-        pack = verify_pack(settings.packs_path / settings.pack)
+        pack = verify_pack(settings.packs_path / settings.pack, settings.calibration_path)
     except CorefaceError as error:
         return Check("pack", False, error.detail, f"Run `coreface packs install {settings.pack}`.")
     except ImportError as error:
         return Check("pack", False, f"{error.name} cannot be loaded", "Install coreface[cpu] or coreface[gpu].")
-    points = ", ".join(point.name for point in pack.operating_points) or "no operating points: templates, no decisions"
+    if pack.calibration is None:
+        points = "no operating points: templates, no decisions"
+    else:
+        points = ", ".join(pack.calibration.point_names)
     return Check("pack", True, f"{pack.name}, fingerprint {pack.fingerprint}, every network runs; {points}")
 
 
@@ -150,7 +153,7 @@ def _check_provider(settings: Settings) -> Check:
     try:
         from service.runtime.onnx import available_providers, load_session
 
-        pack = load_pack(settings.packs_path / settings.pack)
+        pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
         model = pack.model_path(pack.manifest.embedder)
         provider = load_session(model, device=settings.device, threads=settings.threads).provider
     except CorefaceError as error:

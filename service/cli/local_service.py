@@ -20,7 +20,7 @@ from service.store.sealing import AesGcmTemplateSealer, load_sealing_key
 def local_application() -> FastAPI:
     """Raises `SetupError` and its kin: no valid pack, no valid key."""
     settings = read_settings()
-    pack = load_pack(settings.packs_path / settings.pack)
+    pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
     sealer = AesGcmTemplateSealer(load_sealing_key(settings))
 
     @asynccontextmanager

@@ -35,7 +35,9 @@ def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None
     from service.supervision import ChildPlan, Supervisor
 
     settings = read_settings(host=host, port=port, workers=workers)
-    load_pack(settings.packs_path / settings.pack)  # its error is told better here than by three children
+    load_pack(
+        settings.packs_path / settings.pack, settings.calibration_path
+    )  # its error is told better here than by three children
     url = _url(settings)
     _report(f"this service will answer on {url} (documentation: {url}/docs)")
     if settings.host not in ("127.0.0.1", "localhost", "::1"):

@@ -74,6 +74,8 @@ def _show(terminal: Terminal, answer: Answer) -> None:
         f"{answer['decision']}: score {answer['score']:.4f} {sign} threshold {answer['threshold']:.4f} "
         f"at {answer['operating_point']} (95 % of it {low:.4f} to {high:.4f})"
     )
+    levels = " against ".join(answer[side]["quality_level"] for side in ("reference", "probe"))
+    terminal.show_line(f"log-likelihood ratio {answer['llr']:+.2f}, template quality {levels}")
     for side in ("reference", "probe"):
         samples = answer[side]["samples"]
         if samples is not None:

@@ -29,7 +29,7 @@ async def run_worker(settings: Settings) -> None:
 
     Raises `SetupError` and its kin where it cannot start: no Redis URL, no valid pack, no such device.
     """
-    pack = load_pack(settings.packs_path / settings.pack)
+    pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
     await serve_jobs(settings, pack.fingerprint, lambda: build_set_processor(pack, settings))
 
 

@@ -23,12 +23,12 @@ from service.vision.yunet import YuNetDetector
 _SET_SIZES = (1, 2, 5)
 
 
-def verify_pack(directory: Path) -> Pack:
+def verify_pack(directory: Path, calibration: Path | None = None) -> Pack:
     """The pack in `directory`, every file's digest checked and every network run once against its contract.
 
     Raises `PackNotInstalledError`, `PackError`.
     """
-    pack = load_pack(directory)
+    pack = load_pack(directory, calibration)
     try:
         _run_detector(pack)
         _run_embedder(pack)

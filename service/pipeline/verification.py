@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from service.errors import CorefaceError, FingerprintMismatchError, InvalidVectorError, RequestError
 from service.pipeline.template_creation import TemplateCreator
-from service.protocols import TemplateSealer, TemplateStore
-from service.types import Comparison, FacePolicy, OperatingPoint, SampleReport, Template
+from service.protocols import ScoreCalibrator, TemplateSealer, TemplateStore
+from service.types import Comparison, FacePolicy, SampleReport, Template
 from service.vision.comparison import compare_vectors, decide
 
 
@@ -28,6 +28,8 @@ class VectorSide:
     """D numbers of any finite, non-zero length; compared by direction."""
     fingerprint: str | None
     """Checked when given."""
+    template_norm: float | None = None
+    """Of the template that it was answered with: tells its quality. None: taken for the poorest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class SideReport:
     """What one side of the comparison was."""
 
     template_norm: float | None
-    """None for a plain vector."""
+    """None for a plain vector without one."""
     samples: tuple[SampleReport, ...] | None
     """For a sample set."""
 
@@ -79,20 +81,20 @@ class Verifier:
         *,
         fingerprint: str,
         width: int,
-        operating_point: Callable[[str | None], OperatingPoint],
+        calibrator: ScoreCalibrator,
     ) -> None:
         self._creator = creator
         self._store = store
         self._sealer = sealer
         self._fingerprint = fingerprint
         self._width = width
-        self._operating_point = operating_point
+        self._calibrator = calibrator
 
     async def verify(self, reference: Side, probe: Side, operating_point: str | None) -> Verification:
-        """Raises `UnknownOperatingPointError`, `TemplateNotFoundError`, `TemplateErasedError`,
-        `FingerprintMismatchError`, `InvalidVectorError`, `InvalidSealedTemplateError`, and what
+        """Raises `UnknownOperatingPointError`, `UnsupportedOperatingPointError`, `TemplateNotFoundError`,
+        `TemplateErasedError`, `FingerprintMismatchError`, `InvalidVectorError`, `InvalidSealedTemplateError`, and what
         `TemplateCreator.create` raises; a `RequestError` of a side names the side."""
-        point = self._operating_point(operating_point)
+        point = self._calibrator.resolve(operating_point)
         try:
             async with asyncio.TaskGroup() as group:
                 reference_task = group.create_task(self._resolve_named("reference", reference))
@@ -100,13 +102,11 @@ class Verifier:
         except* CorefaceError as errors:
             # Both sides may fail; the client can act on the first.
             raise errors.exceptions[0] from None
-        score = compare_vectors(reference_task.result().vector, probe_task.result().vector)
-        return Verification(
-            comparison=decide(score, point),
-            fingerprint=self._fingerprint,
-            reference=reference_task.result().report,
-            probe=probe_task.result().report,
+        first, second = reference_task.result(), probe_task.result()
+        calibrated = self._calibrator.calibrate(
+            compare_vectors(first.vector, second.vector), first.report.template_norm, second.report.template_norm, point
         )
+        return Verification(decide(calibrated), self._fingerprint, first.report, second.report)
 
     async def _resolve_named(self, name: Literal["reference", "probe"], side: Side) -> _Descriptor:
         try:
@@ -120,8 +120,8 @@ class Verifier:
                 return self._from_template(await self._store.get(template_id))
             case SealedSide(data):
                 return self._from_template(self._sealer.unseal(data))
-            case VectorSide(values, fingerprint):
-                return self._from_values(values, fingerprint)
+            case VectorSide():
+                return self._from_values(side)
             case SampleSide(samples, face_policy):
                 created = await self._creator.create(samples, face_policy, keep=False)
                 return _Descriptor(created.template.vector, SideReport(created.template.norm, created.reports))
@@ -130,18 +130,23 @@ class Verifier:
         self._check_fingerprint(template.fingerprint)
         return _Descriptor(template.vector, SideReport(template.norm, None))
 
-    def _from_values(self, values: tuple[float, ...], fingerprint: str | None) -> _Descriptor:
-        if fingerprint is not None:
-            self._check_fingerprint(fingerprint)
-        if len(values) != self._width:
-            raise InvalidVectorError(f"The vector has {len(values)} numbers; this pack's templates have {self._width}.")
-        vector = np.asarray(values, np.float64)
+    def _from_values(self, side: VectorSide) -> _Descriptor:
+        if side.fingerprint is not None:
+            self._check_fingerprint(side.fingerprint)
+        if len(side.values) != self._width:
+            raise InvalidVectorError(
+                f"The vector has {len(side.values)} numbers; this pack's templates have {self._width}."
+            )
+        norm = side.template_norm
+        if norm is not None and not (math.isfinite(norm) and norm > 0.0):
+            raise InvalidVectorError("A template norm is finite and above 0.")
+        vector = np.asarray(side.values, np.float64)
         peak = float(np.abs(vector).max())
         if not np.isfinite(peak) or peak < 1e-6:
             raise InvalidVectorError("The vector must be finite and must not be zero.")
         vector /= peak  # so that the squares of the next line cannot overflow
         vector /= np.linalg.norm(vector)
-        return _Descriptor(vector.astype(np.float32), SideReport(None, None))
+        return _Descriptor(vector.astype(np.float32), SideReport(norm, None))
 
     def _check_fingerprint(self, fingerprint: str) -> None:
         if fingerprint != self._fingerprint:

@@ -1,4 +1,4 @@
-"""What a pack says of itself: `manifest.json` and `calibration.json`, read strictly.
+"""What a pack says of itself: `manifest.json`, read strictly.
 
 Preprocessing travels with the weights: everything that can change a template stands in `detector`, `embedder`
 and `aggregator`, and the fingerprint is a digest over just that.
@@ -153,25 +153,3 @@ class Manifest(_Strict):
     @property
     def model_files(self) -> tuple[ModelFile, ...]:
         return (self.detector, self.embedder, self.aggregator)
-
-
-class OperatingPointSpec(_Strict):
-    name: Annotated[str, Field(pattern=r"^fmr_1e-[1-9]$")]
-    fmr: float = Field(gt=0, lt=1)
-    threshold: float = Field(ge=-1, le=1)
-    threshold_interval: tuple[float, float]
-    false_matches: int = Field(ge=0)
-    comparisons: int = Field(gt=0)
-    fnmr: float = Field(ge=0, le=1, description="False non-match rate on the same people at this threshold.")
-    mated_comparisons: int = Field(gt=0)
-
-
-class Calibration(_Strict):
-    """Operating points of one fingerprint, with where they came from."""
-
-    schema_version: Literal[1]
-    fingerprint: str
-    data: str
-    command: str
-    default_operating_point: str
-    operating_points: tuple[OperatingPointSpec, ...] = Field(min_length=1)

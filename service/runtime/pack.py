@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from service.errors import PackError, PackNotInstalledError, UnknownOperatingPointError
-from service.runtime.manifest import Calibration, Manifest, ModelFile
-from service.types import OperatingPoint
+from service.errors import PackError, PackNotInstalledError
+from service.runtime.calibration import Calibration
+from service.runtime.manifest import Manifest, ModelFile
 
 MANIFEST_FILE = "manifest.json"
 CALIBRATION_FILE = "calibration.json"
@@ -36,40 +36,14 @@ class Pack:
     def fingerprint(self) -> str:
         return self.manifest.fingerprint
 
-    @property
-    def operating_points(self) -> tuple[OperatingPoint, ...]:
-        """By falling FMR; empty without a calibration."""
-        if self.calibration is None:
-            return ()
-        points = [
-            OperatingPoint(
-                name=spec.name,
-                fmr=spec.fmr,
-                threshold=spec.threshold,
-                threshold_interval=spec.threshold_interval,
-                false_matches=spec.false_matches,
-                comparisons=spec.comparisons,
-            )
-            for spec in self.calibration.operating_points
-        ]
-        return tuple(sorted(points, key=lambda point: -point.fmr))
-
-    def operating_point(self, name: str | None) -> OperatingPoint:
-        """The named one, or the default for None. Raises `UnknownOperatingPointError`."""
-        if name is None and self.calibration is not None:
-            name = self.calibration.default_operating_point
-        for point in self.operating_points:
-            if point.name == name:
-                return point
-        known = ", ".join(point.name for point in self.operating_points) or "none: the pack has no calibration"
-        raise UnknownOperatingPointError(f"Operating point {name!r} is not one of this pack's: {known}.")
-
     def model_path(self, model: ModelFile) -> Path:
         return self.directory / model.file
 
 
-def load_pack(directory: Path) -> Pack:
+def load_pack(directory: Path, calibration: Path | None = None) -> Pack:
     """Read and verify the pack in `directory`: strict manifest, no links, sha256 of each model file.
+
+    `calibration`: a site's own file, in place of the pack's.
 
     Raises `PackNotInstalledError` where there is none, `PackError` where something is wrong with it.
     """
@@ -80,15 +54,19 @@ def load_pack(directory: Path) -> Pack:
     manifest = _read(directory / MANIFEST_FILE, Manifest)
     for model in manifest.model_files:
         verify_file(directory / model.file, model.sha256)
-    calibration = None
-    if (directory / CALIBRATION_FILE).is_file():
-        calibration = _read(directory / CALIBRATION_FILE, Calibration)
-        if calibration.fingerprint != manifest.fingerprint:
-            raise PackError(
-                f"Pack {manifest.name!r}: {CALIBRATION_FILE} was measured on fingerprint "
-                f"{calibration.fingerprint}, the pack has {manifest.fingerprint}."
-            )
-    return Pack(directory, manifest, calibration)
+    path = calibration or directory / CALIBRATION_FILE
+    measured = _read_calibration(path, manifest) if calibration or path.is_file() else None
+    return Pack(directory, manifest, measured)
+
+
+def _read_calibration(path: Path, manifest: Manifest) -> Calibration:
+    calibration = _read(path, Calibration)
+    if calibration.fingerprint != manifest.fingerprint:
+        raise PackError(
+            f"Pack {manifest.name!r}: {path.name} was measured on fingerprint {calibration.fingerprint}, the pack has "
+            f"{manifest.fingerprint}."
+        )
+    return calibration
 
 
 def file_sha256(path: Path) -> str:

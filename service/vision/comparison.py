@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InferenceFailedError, InvalidVectorError
-from service.types import Comparison, OperatingPoint
+from service.types import CalibratedScore, Comparison
 
 _MIN_LENGTH = 1e-6
 
@@ -25,12 +25,13 @@ def compare_vectors(reference: NDArray[np.float32], probe: NDArray[np.float32]) 
     return min(1.0, max(-1.0, score))
 
 
-def decide(score: float, operating_point: OperatingPoint) -> Comparison:
-    """Match at or above the operating point's threshold. Raises `InferenceFailedError` for a score or threshold
-    that is not finite: that is a failure, not a decision."""
-    if not (math.isfinite(score) and math.isfinite(operating_point.threshold)):
+def decide(calibrated: CalibratedScore) -> Comparison:
+    """Match at or above the operating point's threshold. Raises `InferenceFailedError` for a score, threshold or
+    likelihood ratio that is not finite: that is a failure, not a decision."""
+    threshold = calibrated.operating_point.threshold
+    if not all(map(math.isfinite, (calibrated.score, threshold, calibrated.llr))):
         raise InferenceFailedError("The comparison has no finite score.")
-    return Comparison(score, operating_point, is_match=score >= operating_point.threshold)
+    return Comparison(calibrated, is_match=calibrated.score >= threshold)
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float64]:

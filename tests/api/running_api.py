@@ -14,49 +14,30 @@ import uvicorn
 
 from service.api.application import build_application
 from service.api.dependencies import ServiceParts
+from service.calibration.calibrator import PackCalibrator
 from service.observability.metrics import Metrics
 from service.pipeline.template_creation import CreationPolicy, TemplateCreator
 from service.pipeline.verification import Verifier
-from service.runtime.manifest import Calibration, Manifest
+from service.runtime.manifest import Manifest
 from service.runtime.pack import Pack
 from service.settings import Limits, Retention
 from service.store.connection import connect_redis
 from service.store.sealing import KEY_BYTES, AesGcmTemplateSealer, PayloadSealer, SealingPurpose
 from service.store.template_store import RedisTemplateStore
 from service.vision.sniffing import ImageLimits
+from tests.calibrations import make_calibration
 from tests.pipeline.fakes import WIDTH, FakeEngine
 
 _BUNDLED_MANIFEST = Path(__file__).parents[2] / "models" / "packs" / "opencv-sface" / "manifest.json"
 _KEY = bytes(range(KEY_BYTES))
 
 
-def make_pack(*, calibrated: bool = True) -> Pack:
+def make_pack(*, calibrated: bool = True, edges: tuple[float, ...] = ()) -> Pack:
     """The default pack's description with the fake engine's width; no file backs it."""
     bundled = Manifest.model_validate_json(_BUNDLED_MANIFEST.read_bytes())
     embedder = bundled.embedder.model_copy(update={"width": WIDTH})
     manifest = bundled.model_copy(update={"name": "test-pack", "embedder": embedder})
-    calibration = Calibration.model_validate(
-        {
-            "schema_version": 1,
-            "fingerprint": manifest.fingerprint,
-            "data": "invented",
-            "command": "none",
-            "default_operating_point": "fmr_1e-3",
-            "operating_points": [
-                {
-                    "name": f"fmr_1e-{exponent}",
-                    "fmr": 10.0**-exponent,
-                    "threshold": 0.1 * exponent,
-                    "threshold_interval": [0.1 * exponent - 0.02, 0.1 * exponent + 0.02],
-                    "false_matches": 10,
-                    "comparisons": 10 ** (exponent + 1),
-                    "fnmr": 0.01,
-                    "mated_comparisons": 500,
-                }
-                for exponent in (3, 2, 4)
-            ],
-        }
-    )
+    calibration = make_calibration(manifest.fingerprint, edges=edges)
     return Pack(Path("nowhere"), manifest, calibration if calibrated else None)
 
 
@@ -102,7 +83,7 @@ class RunningApi:
                 self.sealer,
                 fingerprint=self.pack.fingerprint,
                 width=WIDTH,
-                operating_point=self.pack.operating_point,
+                calibrator=PackCalibrator(self.pack.calibration),
             ),
             limits=self.limits,
             metrics=metrics,

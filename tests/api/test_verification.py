@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from service.pipeline.set_keys import digest_sample
-from tests.api.running_api import RunningApi
+from tests.api.conftest import LIMITS
+from tests.api.running_api import RunningApi, make_pack
 from tests.pipeline.fakes import WIDTH
 
 FreshPng = Callable[[], bytes]
@@ -52,6 +53,8 @@ def test_any_mix_of_sides_compares(
     assert answer["threshold_interval"] == pytest.approx([0.38, 0.42])
     assert answer["fingerprint"] == api.pack.fingerprint
     assert answer["pad"] == "not_performed"
+    assert answer["llr"] == pytest.approx(8.0, abs=1e-4)
+    assert (answer["reference"]["quality_level"] == "unknown") == (reference == "vector")
     assert (answer["reference"]["template_norm"] is None) == (reference == "vector")
     assert (answer["probe"]["samples"] is None) == (probe != "samples")
 
@@ -111,6 +114,9 @@ VECTOR: dict[str, Any] = {"vector": [1.0] * WIDTH}
         ({"vector": [1.0] * WIDTH, "face_policy": "only"}, 400, "invalid_request"),
         ({"template_id": "A" * 22, "fingerprint": "e" * 32}, 400, "invalid_request"),
         ({"template_id": "A" * 2000}, 400, "invalid_request"),
+        ({"vector": [1.0] * WIDTH, "template_norm": 0.0}, 400, "invalid_request"),
+        ({"vector": [1.0] * WIDTH, "template_norm": "12"}, 400, "invalid_request"),
+        ({"template_id": "A" * 22, "template_norm": 12.0}, 400, "invalid_request"),
         ({"samples": ["not base64"]}, 400, "invalid_request"),
         ({"samples": ["AAAA"], "face_policy": "smallest"}, 400, "invalid_request"),
     ],
@@ -120,10 +126,25 @@ def test_a_bad_side_has_its_own_code(api: RunningApi, reference: dict[str, Any],
     assert (response.status_code, response.json()["code"]) == (status, code)
 
 
-def test_an_unknown_operating_point_is_refused(api: RunningApi) -> None:
-    response = verify(api, VECTOR, VECTOR, "fmr_1e-9")
-    assert (response.status_code, response.json()["code"]) == (422, "unknown_operating_point")
+@pytest.mark.parametrize(
+    ("point", "code"), [("accurate", "unknown_operating_point"), ("fmr_1e-9", "unsupported_operating_point")]
+)
+def test_an_operating_point_that_is_not_there_is_refused(api: RunningApi, point: str, code: str) -> None:
+    response = verify(api, VECTOR, VECTOR, point)
+    assert (response.status_code, response.json()["code"]) == (422, code)
     assert "fmr_1e-3" in response.json()["detail"]
+
+
+def test_a_vector_with_its_template_norm_is_of_known_quality(valkey_url: str) -> None:
+    pack = make_pack(edges=(9.0,))
+    with RunningApi(valkey_url, LIMITS, pack=pack) as api:
+        norms: list[dict[str, Any]] = [{}, {"template_norm": 8.0}, {"template_norm": 12.0}]
+        answers = [verify(api, VECTOR | norm, VECTOR | norm).json() for norm in norms]
+    thresholds = [answer["threshold"] for answer in answers]
+    assert thresholds == pytest.approx([0.3, 0.3, 0.1])
+    assert [answer["probe"]["quality_level"] for answer in answers] == ["unknown", "low", "high"]
+    llrs = [answer["llr"] for answer in answers]
+    assert llrs[0] == llrs[1] < llrs[2]
 
 
 def test_wrong_fields_are_pointed_at(api: RunningApi) -> None:

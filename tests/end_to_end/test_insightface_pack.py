@@ -52,5 +52,5 @@ def test_the_pack_says_what_it_is(client: httpx.Client) -> None:
     (pack,) = client.get("/v1/packs").json()["packs"]
     assert pack["name"] == "buffalo_s"
     assert (pack["aggregation"], pack["aggregator_trained"]) == ("facecoresetnet", True)
-    assert [point["name"] for point in pack["operating_points"]] == ["fmr_1e-2", "fmr_1e-3", "fmr_1e-4"]
+    assert [point["name"] for point in pack["operating_points"]] == ["fmr_1e-2", "fmr_1e-3", "fmr_1e-4", "fmr_1e-5"]
     assert not pack["license"]["commercial_use"]

@@ -9,7 +9,8 @@ import pytest
 
 from service.errors import PackError
 from service.packs.definitions import AGGREGATOR_FILE, definitions_path, load_definitions
-from service.runtime.manifest import BundledSource, Calibration, WheelSource, ZooSource
+from service.runtime.calibration import Calibration
+from service.runtime.manifest import BundledSource, WheelSource, ZooSource
 from service.runtime.pack import CALIBRATION_FILE
 
 

@@ -13,8 +13,9 @@ from service.errors import LicenseNotAcceptedError, PackError
 from service.packs import insightface_packs
 from service.packs.definitions import AGGREGATOR_FILE
 from service.packs.installation import install_pack
-from service.runtime.manifest import Calibration, OperatingPointSpec
+from service.runtime.calibration import Calibration
 from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE, load_pack
+from tests.calibrations import make_calibration
 from tests.packs.tiny_networks import WIDTH, recogniser, scrfd_like, yunet_like
 
 
@@ -72,24 +73,7 @@ def test_what_was_trained_for_the_embedder_comes_with_it(
 
 
 def calibration_of(fingerprint: str, threshold: float = 0.3) -> Calibration:
-    point = OperatingPointSpec(
-        name="fmr_1e-2",
-        fmr=0.01,
-        threshold=threshold,
-        threshold_interval=(0.2, 0.5),
-        false_matches=40,
-        comparisons=4000,
-        fnmr=0.1,
-        mated_comparisons=50,
-    )
-    return Calibration(
-        schema_version=1,
-        fingerprint=fingerprint,
-        data="made up",
-        command="none",
-        default_operating_point="fmr_1e-2",
-        operating_points=(point,),
-    )
+    return make_calibration(fingerprint, {"fmr_1e-2": threshold}, default="fmr_1e-2")
 
 
 @pytest.mark.usefixtures("definitions")

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from service.calibration.calibrator import PackCalibrator
 from service.errors import (
     CorefaceError,
     FingerprintMismatchError,
@@ -15,18 +16,12 @@ from service.errors import (
 )
 from service.pipeline.template_creation import TemplateCreator
 from service.pipeline.verification import SampleSide, SealedSide, StoredSide, VectorSide, Verifier
-from service.types import FacePolicy, OperatingPoint, Template
+from service.types import FacePolicy, Template
+from tests.calibrations import make_calibration
 from tests.pipeline.fakes import FINGERPRINT, WIDTH, FakeEngine, MemoryStore, png
 from tests.pipeline.test_template_creation import POLICY
 
-POINT = OperatingPoint("fmr_1e-4", 1e-4, 0.5, (0.4, 0.6), 100, 1_000_000)
 UNIT = tuple(float(value) for value in np.eye(WIDTH)[0])
-
-
-def operating_point(name: str | None) -> OperatingPoint:
-    if name not in (None, POINT.name):
-        raise UnknownOperatingPointError("unknown")
-    return POINT
 
 
 class Sealer:
@@ -64,7 +59,7 @@ def verifier(store: MemoryStore) -> Verifier:
         Sealer(template("sealed", UNIT)),
         fingerprint=FINGERPRINT,
         width=WIDTH,
-        operating_point=operating_point,
+        calibrator=PackCalibrator(make_calibration(FINGERPRINT, edges=(9.0,))),
     )
 
 
@@ -76,7 +71,7 @@ SIDES = [StoredSide("kept"), VectorSide(UNIT, None), VectorSide(UNIT, FINGERPRIN
 async def test_any_mix_of_sides_is_compared(verifier: Verifier, reference: StoredSide, probe: StoredSide) -> None:
     verification = await verifier.verify(reference, probe, None)
     assert verification.comparison.is_match
-    assert verification.comparison.score == pytest.approx(1.0)
+    assert verification.comparison.calibrated.score == pytest.approx(1.0)
     assert verification.fingerprint == FINGERPRINT
 
 
@@ -92,7 +87,7 @@ async def test_a_sample_set_is_compared_and_reported(verifier: Verifier, store: 
 async def test_length_is_no_part_of_a_vector(verifier: Verifier) -> None:
     for length in (1e-5, 1e6, 1e308):
         side = VectorSide(tuple(length * value for value in UNIT), None)
-        assert (await verifier.verify(side, StoredSide("kept"), None)).comparison.score == pytest.approx(1.0)
+        assert (await verifier.verify(side, StoredSide("kept"), None)).comparison.calibrated.score == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +100,8 @@ async def test_length_is_no_part_of_a_vector(verifier: Verifier) -> None:
         (VectorSide((0.0,) * WIDTH, None), InvalidVectorError),
         (VectorSide((math.nan,) * WIDTH, None), InvalidVectorError),
         (VectorSide((math.inf, *UNIT[1:]), None), InvalidVectorError),
+        (VectorSide(UNIT, None, math.nan), InvalidVectorError),
+        (VectorSide(UNIT, None, 0.0), InvalidVectorError),
         (SealedSide(b"tampered"), InvalidSealedTemplateError),
     ],
 )
@@ -132,4 +129,15 @@ async def test_the_samples_at_fault_are_reported_with_their_side(verifier: Verif
 
 async def test_an_unknown_operating_point_is_refused_before_any_work(verifier: Verifier) -> None:
     with pytest.raises(UnknownOperatingPointError):
-        await verifier.verify(StoredSide("nobody"), StoredSide("nobody"), "fmr_1e-9")
+        await verifier.verify(StoredSide("nobody"), StoredSide("nobody"), "fmr")
+
+
+async def test_quality_decides_the_threshold(verifier: Verifier, store: MemoryStore) -> None:
+    """Templates in the store have norm 10, above the edge of 9."""
+    levels = {}
+    for norm in (None, 8.0, 12.0):
+        verification = await verifier.verify(StoredSide("kept"), VectorSide(UNIT, None, norm), "fmr_1e-4")
+        calibrated = verification.comparison.calibrated
+        levels[calibrated.probe_level] = calibrated.operating_point.threshold
+        assert calibrated.reference_level == "high"
+    assert levels == pytest.approx({"unknown": 0.3, "low": 0.3, "high": 0.2})

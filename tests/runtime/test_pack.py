@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from service.errors import PackError, PackNotInstalledError, UnknownOperatingPointError
+from service.errors import PackError, PackNotInstalledError
 from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE, load_pack
+from tests.calibrations import make_calibration
 from tests.runtime.packs import CONTENTS, write_pack
 
 
@@ -19,55 +18,33 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "tiny"
 
 
-def point(name: str, fmr: float, threshold: float) -> dict[str, Any]:
-    return {
-        "name": name,
-        "fmr": fmr,
-        "threshold": threshold,
-        "threshold_interval": [threshold - 0.01, threshold + 0.01],
-        "false_matches": 10,
-        "comparisons": 10_000,
-        "fnmr": 0.01,
-        "mated_comparisons": 1_000,
-    }
-
-
-def write_calibration(directory: Path, **changes: object) -> None:
-    values = {
-        "schema_version": 1,
-        "fingerprint": load_pack(directory).fingerprint,
-        "data": "two people",
-        "command": "measure",
-        "default_operating_point": "fmr_1e-3",
-        "operating_points": [point("fmr_1e-3", 1e-3, 0.4), point("fmr_1e-2", 1e-2, 0.3), point("fmr_1e-4", 1e-4, 0.5)],
-    }
-    (directory / CALIBRATION_FILE).write_text(json.dumps(values | changes))
+def write_calibration(path: Path, fingerprint: str) -> None:
+    path.write_text(make_calibration(fingerprint).model_dump_json())
 
 
 def test_a_whole_pack(directory: Path) -> None:
     pack = load_pack(directory)
     assert pack.name == "tiny"
     assert pack.model_path(pack.manifest.embedder).read_bytes() == b"embedder"
-    assert pack.operating_points == ()
+    assert pack.calibration is None
 
 
-def test_operating_points_by_falling_fmr(directory: Path) -> None:
-    write_calibration(directory)
-    pack = load_pack(directory)
-    assert [found.name for found in pack.operating_points] == ["fmr_1e-2", "fmr_1e-3", "fmr_1e-4"]
-    assert pack.operating_point(None).threshold == 0.4
-    assert pack.operating_point("fmr_1e-4").threshold == 0.5
-    with pytest.raises(UnknownOperatingPointError, match="fmr_1e-2"):
-        pack.operating_point("fmr_1e-6")
+def test_the_packs_own_calibration(directory: Path) -> None:
+    write_calibration(directory / CALIBRATION_FILE, load_pack(directory).fingerprint)
+    assert load_pack(directory).calibration == make_calibration(load_pack(directory).fingerprint)
 
 
-def test_without_calibration_no_operating_point_is_known(directory: Path) -> None:
-    with pytest.raises(UnknownOperatingPointError, match="no calibration"):
-        load_pack(directory).operating_point(None)
+def test_a_sites_calibration_takes_its_place(directory: Path, tmp_path: Path) -> None:
+    write_calibration(directory / CALIBRATION_FILE, load_pack(directory).fingerprint)
+    own = make_calibration(load_pack(directory).fingerprint, {"fmr_1e-2": 0.7}, default="fmr_1e-2")
+    (tmp_path / "site.json").write_text(own.model_dump_json())
+    assert load_pack(directory, tmp_path / "site.json").calibration == own
+    with pytest.raises(PackError, match=r"absent\.json"):
+        load_pack(directory, tmp_path / "absent.json")
 
 
 def test_a_calibration_of_another_pack_is_refused(directory: Path) -> None:
-    write_calibration(directory, fingerprint="0" * 32)
+    write_calibration(directory / CALIBRATION_FILE, "0" * 32)
     with pytest.raises(PackError, match="was measured on"):
         load_pack(directory)
 

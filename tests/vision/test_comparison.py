@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from service.errors import InferenceFailedError, InvalidVectorError
-from service.types import OperatingPoint
+from service.types import CalibratedScore, OperatingPoint
 from service.vision.comparison import compare_vectors, decide
 
 POINT = OperatingPoint("fmr_1e-3", 1e-3, 0.4, (0.38, 0.42), 10, 10_000)
+
+
+def calibrated(score: float, point: OperatingPoint = POINT) -> CalibratedScore:
+    return CalibratedScore(score, 3.0, point, "high", "low")
 
 
 def unit(*values: float) -> np.ndarray:
@@ -23,21 +27,26 @@ def unit(*values: float) -> np.ndarray:
 
 @pytest.mark.parametrize(("score", "is_match"), [(0.4, True), (0.39999997, False), (1.0, True), (-1.0, False)])
 def test_the_threshold_itself_is_a_match(score: float, is_match: bool) -> None:
-    comparison = decide(score, POINT)
+    comparison = decide(calibrated(score))
     assert comparison.is_match is is_match
-    assert (comparison.score, comparison.operating_point) == (score, POINT)
+    assert comparison.calibrated == calibrated(score)
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
 def test_a_score_that_is_not_finite_is_no_decision(score: float) -> None:
     with pytest.raises(InferenceFailedError):
-        decide(score, POINT)
+        decide(calibrated(score))
 
 
 @pytest.mark.parametrize("threshold", [float("nan"), float("-inf")])
 def test_neither_is_a_threshold(threshold: float) -> None:
     with pytest.raises(InferenceFailedError):
-        decide(0.9, dataclasses.replace(POINT, threshold=threshold))
+        decide(calibrated(0.9, dataclasses.replace(POINT, threshold=threshold)))
+
+
+def test_nor_a_likelihood_ratio() -> None:
+    with pytest.raises(InferenceFailedError):
+        decide(dataclasses.replace(calibrated(0.9), llr=float("nan")))
 
 
 def test_the_score_is_the_cosine_whatever_the_lengths() -> None:

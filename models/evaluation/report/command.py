@@ -14,7 +14,6 @@ from models.evaluation.aggregates import aggregate_with_module, best_norm, pool_
 from models.evaluation.cost import SIZES as COST_SIZES
 from models.evaluation.cost import measure_cost
 from models.evaluation.folder_sets import POWERS, best_power
-from models.evaluation.metrics import ErrorRates
 from models.evaluation.report.ablation import Place, Variant, train_variants, variants
 from models.evaluation.report.conditions import KINDS, MAIN, MIXED, SHARES, SIZES, Condition
 from models.evaluation.report.measuring import det_curves, measure, norm_quality, sweep
@@ -24,6 +23,7 @@ from models.evaluation.set_protocol import Aggregate, draw_sets
 from models.evaluation.sets import compared_methods
 from models.export.reading import load_aggregator
 from models.training.configuration import TrainingConfig, read_config
+from service.calibration.error_rates import ErrorRates
 from service.runtime.onnx import load_session
 from service.runtime.pack import Pack
 from service.settings import Device

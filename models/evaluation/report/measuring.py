@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from models.aggregation.data import CLEAN, EmbeddingCache
 from models.evaluation.folder_sets import TUNED_AT
-from models.evaluation.metrics import (
+from models.evaluation.report.conditions import MIXED, Condition
+from models.evaluation.set_protocol import Aggregate, compare_draws, draw_sets
+from service.calibration.error_rates import (
     FEWEST_FALSE_MATCHES,
     FMRS,
     ErrorRates,
@@ -18,8 +20,6 @@ from models.evaluation.metrics import (
     false_non_match_rate,
     threshold_at,
 )
-from models.evaluation.report.conditions import MIXED, Condition
-from models.evaluation.set_protocol import Aggregate, compare_draws, draw_sets
 
 _CURVE = np.logspace(-5.0, -0.5, 91)
 

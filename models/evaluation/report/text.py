@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from models.evaluation.cost import AggregatorCost
 from models.evaluation.cost import describe as describe_cost
-from models.evaluation.metrics import FMRS, ErrorRates, is_reported
 from models.evaluation.rates_table import rates_table
 from models.evaluation.report.conditions import MAIN, MIXED, Condition
 from models.evaluation.report.measuring import Rates
+from service.calibration.error_rates import FMRS, ErrorRates, is_reported
 
 Sweep = Mapping[str, Sequence[float | None]]
 

@@ -1,52 +1,80 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from models.evaluation.calibrate import NAMES, calibrate, observed_table
-from models.evaluation.metrics import ComparisonScores
-from models.evaluation.mixed_protocol import Kind
-from service.runtime.manifest import OperatingPointSpec
+from models.aggregation.data import CLEAN, SampleSets
+from models.evaluation.calibration_report import markdown, report_on
+from models.evaluation.calibration_sets import Kind, draw_group
+from service.calibration.comparisons import Templates
+from service.calibration.fitting import fit_calibration
+from service.packs.definitions import definitions_path, load_definitions
+from tests.models.sets import synthetic_people
+
+ROOT = Path(__file__).parents[3]
+PAGES = sorted((ROOT / "docs" / "evaluation").glob("*-calibration.json"))
 
 
-def scores_of(people: int, seed: int) -> dict[Kind, ComparisonScores]:
-    rng = np.random.default_rng(seed)
-    pairs = np.stack(np.triu_indices(people, 1), axis=1)
-    return {
-        kind: ComparisonScores(
-            rng.normal(0.6, 0.1, people), np.arange(people), rng.normal(0.0, 0.1, len(pairs)), pairs, people
-        )
-        for kind in Kind
+def norm_weighted(sets: SampleSets) -> Templates:
+    pooled = (sets.embeddings * (sets.norms * sets.valid)[:, :, None]).sum(axis=1) / sets.valid.sum(axis=1)[:, None]
+    norms = np.linalg.norm(pooled, axis=1)
+    return Templates((pooled / norms[:, None]).astype(np.float32), norms.astype(np.float32))
+
+
+def test_every_kind_is_drawn_from_two_halves() -> None:
+    rng = np.random.default_rng(0)
+    several, single = synthetic_people(rng, 6, 4, 3), synthetic_people(rng, 4, 1, 3)
+    seen: list[SampleSets] = []
+
+    def remember(sets: SampleSets) -> Templates:
+        seen.append(sets)
+        return norm_weighted(sets)
+
+    group = draw_group([several, single], remember, rng)
+    assert group.mated.tolist() == [True] * 6 + [False] * 4
+    assert len(group.kinds) == len(Kind)
+    clean_norms = several.norms[several.version == CLEAN]
+    assert group.kinds[0].reference.norms[:6] == pytest.approx(clean_norms[:6]), "one clean photograph"
+    for reference, probe in zip(seen[0::4], seen[1::4], strict=True):
+        for first, second in zip(reference.media[:6], probe.media[:6], strict=True):
+            assert len(reference.media) < 6 or not set(first[first >= 0]) & set(second[second >= 0])
+
+
+def test_the_report_compares_one_threshold_with_those_of_the_levels() -> None:
+    rng = np.random.default_rng(0)
+    cohorts = [[synthetic_people(rng, 160, 4, 4)] for _ in range(2)]
+    groups = [
+        (draw_group(caches, norm_weighted, rng), [draw_group(caches, norm_weighted, rng) for _ in range(3)])
+        for caches in cohorts
+    ]
+    calibration = fit_calibration(*groups[0], fingerprint="f" * 32, data="x", command="y", resamples=10)
+    assert len(calibration.levels) > 1
+    report = report_on(calibration, pack="p", command="c", people=160, measured=groups[0], unseen=groups[1])
+    point = report.points[0]
+    spread = {
+        when: max(abs(getattr(rates, when) / point.fmr - 1.0) for rates in point.buckets)
+        for when in ("before", "after")
     }
+    assert spread["after"] < spread["before"]
+    assert report.cost_best <= report.cost_after + 1e-9
+    page = markdown(report)
+    assert page.count("| low / low |") == 1
+    assert all(f"| {first} / {second} |" in page for first, second in [(Kind.SINGLE, Kind.SINGLE)])
+    assert json.loads(json.dumps(report.values()))["points"][0]["name"] == "fmr_1e-2"
 
 
-def test_operating_points_rise_and_have_enough_behind_them() -> None:
-    rates = calibrate(scores_of(500, 0), resamples=20)
-    assert [rate.fmr for rate in rates] == list(NAMES.values())
-    assert rates[0].threshold < rates[1].threshold < rates[2].threshold
-    assert all(rate.false_matches >= 30 for rate in rates)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_published_page_is_of_the_calibration_that_ships(path: Path) -> None:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    definition = load_definitions(definitions_path())[values["pack"]]
+    assert values["fingerprint"] == definition.manifest.fingerprint, f"measure anew: {values['command']}"
+    calibration = json.loads((definition.directory / "calibration.json").read_text())
+    shipped = [point["name"] for point in calibration["buckets"][0]["operating_points"]]
+    assert [point["name"] for point in values["points"]] == shipped
 
 
-def test_too_few_people_are_refused() -> None:
-    with pytest.raises(ValueError, match="measure more people"):
-        calibrate(scores_of(40, 0), resamples=2)
-
-
-def test_the_report_counts_at_or_above_the_threshold() -> None:
-    scores = scores_of(3, 0)
-    for part in scores.values():
-        part.non_mated[:] = [0.5, 0.4, 0.1]
-        part.mated[:] = [0.5, 0.9, 0.2]
-    point = OperatingPointSpec(
-        name="fmr_1e-2",
-        fmr=0.01,
-        threshold=0.5,
-        threshold_interval=(0.4, 0.6),
-        false_matches=1,
-        comparisons=3,
-        fnmr=0.0,
-        mated_comparisons=3,
-    )
-    table = observed_table(scores, [point])
-    assert "| fmr_1e-2 (0.5000) | set / set | 3.33e-01 (1 of 3) | 0.3333 (of 3) |" in table
-    assert "| all | 3.33e-01 (3 of 9) | 0.3333 (of 9) |" in table
+def test_both_shipped_calibrations_are_published() -> None:
+    assert [path.stem for path in PAGES] == ["buffalo_s-calibration", "opencv-sface-calibration"]

@@ -19,8 +19,8 @@ from models.evaluation.folder_sets import (
     report_json,
     usable_people,
 )
-from models.evaluation.metrics import FMRS, ErrorRates
 from models.evaluation.set_protocol import SetProtocol, draw_sets
+from service.calibration.error_rates import FMRS, ErrorRates
 from tests.models.sets import synthetic_people
 
 

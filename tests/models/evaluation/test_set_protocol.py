@@ -6,7 +6,6 @@ import pytest
 from models.aggregation.data import CLEAN
 from models.evaluation.aggregates import baselines, pool_by_norm
 from models.evaluation.measure import measure_sets
-from models.evaluation.mixed_protocol import Kind, MixedProtocol, compare_mixed, pool_kinds
 from models.evaluation.rates_table import rates_table
 from models.evaluation.set_protocol import SetProtocol, compare_draws, draw_sets
 from tests.models.sets import synthetic_people
@@ -60,21 +59,6 @@ def test_measuring_gives_each_aggregate_its_row() -> None:
     assert set(rates) == set(baselines(16))
     assert rates["norm^4"][0].fnmr <= rates["average"][0].fnmr
     assert rates_table(rates).count("\n") == len(rates) + 1
-
-
-def test_mixed_comparisons_hold_every_pair_of_people_once_a_kind() -> None:
-    rng = np.random.default_rng(0)
-    several, single = synthetic_people(rng, 6, 3, 3), synthetic_people(rng, 4, 1, 3)
-    scores = compare_mixed([several, single], pool_by_norm(2.0), MixedProtocol())
-    assert set(scores) == set(Kind)
-    for part in scores.values():
-        assert part.people == 10
-        assert len(part.mated) == 6 and part.mated_person.tolist() == list(range(6))
-        assert len({tuple(pair) for pair in part.non_mated_people.tolist()}) == len(part.non_mated) == 45
-    pooled = pool_kinds(scores)
-    assert len(pooled.non_mated) == 135 and len(pooled.mated) == 18
-    clean = scores[Kind.SINGLE_SINGLE]
-    assert clean.mated.min() > 0.8, "clean images of one person"
 
 
 def test_a_duplicate_is_one_sample_again_and_changes_nothing_else() -> None:

@@ -14,10 +14,10 @@ from models.aggregation.methods import build_network
 from models.aggregation.network import FaceCoresetNet
 from models.aggregation.weights import load_weights, save_weights
 from models.evaluation.aggregates import aggregate_with_module, pool_by_norm
-from models.evaluation.metrics import false_non_match_rate, threshold_at
 from models.evaluation.set_protocol import Aggregate, SetProtocol, compare_draws, draw_sets
 from models.training.configuration import RunConfig, TrainingRecipe
 from models.training.loop import RunPlace, fit_statistics, train_aggregator
+from service.calibration.error_rates import false_non_match_rate, threshold_at
 from tests.models.sets import synthetic_people
 
 WIDTH = 16

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from models.evaluation.aggregates import pool_by_norm
-from models.evaluation.metrics import false_non_match_rate, threshold_at
 from models.evaluation.report.conditions import KINDS, MAIN, MIXED, SHARES, SIZES
 from models.evaluation.report.measuring import det_curves, measure, norm_quality, sweep
 from models.evaluation.set_protocol import compare_draws, draw_sets
+from service.calibration.error_rates import false_non_match_rate, threshold_at
 from tests.models.sets import synthetic_people
 
 CACHE = synthetic_people(np.random.default_rng(0), 90, 4, 4)

@@ -12,7 +12,8 @@ from models.evaluation.report.conditions import MAIN, MIXED
 from service.packs.definitions import definitions_path, load_definitions
 
 ROOT = Path(__file__).parents[4]
-REPORTS = sorted((ROOT / "docs" / "evaluation").glob("*.json"))
+PAGES = (ROOT / "docs" / "evaluation").glob("*.json")
+REPORTS = sorted(path for path in PAGES if not path.stem.endswith("-calibration"))
 
 
 @pytest.fixture(params=REPORTS, ids=lambda path: path.stem)

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Scores = NDArray[np.float64]
-Weights = NDArray[np.float64]
+Scores = NDArray[np.floating]
 
 FMRS = (1e-2, 1e-3, 1e-4)
 """Where rates are given."""
@@ -25,9 +24,9 @@ class ComparisonScores:
     """Scored pairs with the people behind them, numbered 0..P-1."""
 
     mated: Scores  # (M,)
-    mated_person: NDArray[np.int64]  # (M,)
+    mated_person: NDArray[np.integer]  # (M,)
     non_mated: Scores  # (Q,)
-    non_mated_people: NDArray[np.int64]  # (Q, 2)
+    non_mated_people: NDArray[np.integer]  # (Q, 2)
     people: int
     """P."""
 
@@ -109,7 +108,7 @@ class _PeopleBootstrap:
         self._highest = scores.non_mated[order]
         self._pairs = scores.non_mated_people[order]
         first, second = scores.non_mated_people[:, 0], scores.non_mated_people[:, 1]
-        pairs = first * scores.people + second
+        pairs = first.astype(np.int64) * scores.people + second
         counts = np.bincount(pairs, minlength=scores.people**2).reshape(scores.people, scores.people)
         self._pair_counts = counts.astype(np.float64)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.evaluation.metrics import (
+from service.calibration.error_rates import (
     ComparisonScores,
     error_rates,
     false_match_count,
