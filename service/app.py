@@ -14,6 +14,7 @@ from service.engine.local import LocalEngine, SetProcessor
 from service.engine.remote import RemoteEngine
 from service.errors import SetupError
 from service.observability.metrics import Metrics
+from service.pipeline.batch_verification import BatchVerifier
 from service.pipeline.template_creation import TemplateCreator
 from service.pipeline.verification import Verifier
 from service.policies import creation_policy
@@ -77,13 +78,14 @@ def assemble_parts(
 ) -> ServiceParts:
     """The pipeline around an engine and a store; opens nothing."""
     creator = TemplateCreator(engine, store, pack.fingerprint, creation_policy(settings))
+    calibrator = PackCalibrator(pack.calibration)
     verifier = Verifier(
         creator,
         store,
         sealer,
         fingerprint=pack.fingerprint,
         width=pack.manifest.embedder.width,
-        calibrator=PackCalibrator(pack.calibration),
+        calibrator=calibrator,
     )
     return ServiceParts(
         pack=pack,
@@ -92,6 +94,7 @@ def assemble_parts(
         sealer=sealer,
         creator=creator,
         verifier=verifier,
+        batch_verifier=BatchVerifier(verifier, store, calibrator, fingerprint=pack.fingerprint),
         limits=settings.limits,
         metrics=metrics,
     )

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.errors import RequestError
 from service.types import (
     Aggregation,
     CalibratedScore,
@@ -83,6 +84,10 @@ class ScoreCalibrator(Protocol):
         `UnsupportedOperatingPointError`."""
         ...
 
+    def false_match_rate(self, name: str) -> float:
+        """The one that a resolved operating point is named by."""
+        ...
+
     def calibrate(
         self, score: float, reference_norm: float | None, probe_norm: float | None, name: str
     ) -> CalibratedScore:
@@ -116,6 +121,10 @@ class TemplateStore(Protocol):
 
     async def get(self, template_id: str) -> Template:
         """Raises `TemplateNotFoundError` (unknown or expired), `TemplateErasedError`."""
+        ...
+
+    async def get_many(self, template_ids: Sequence[str]) -> dict[str, Template | RequestError]:
+        """Each as `get` would answer it, or the error that `get` would raise for it alone."""
         ...
 
     async def put(self, template: Template, set_key: str) -> Template:

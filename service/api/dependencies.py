@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from service.observability.metrics import Metrics
+from service.pipeline.batch_verification import BatchVerifier
 from service.pipeline.template_creation import TemplateCreator
 from service.pipeline.verification import Verifier
 from service.protocols import TemplateEngine, TemplateSealer, TemplateStore
@@ -25,6 +26,7 @@ class ServiceParts:
     sealer: TemplateSealer
     creator: TemplateCreator
     verifier: Verifier
+    batch_verifier: BatchVerifier
     limits: Limits
     metrics: Metrics
 

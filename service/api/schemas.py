@@ -25,6 +25,8 @@ from service.types import FacePolicy, RejectionReason, SampleReport
 
 MAX_VECTOR_WIDTH = 2048
 MAX_MEMBERS = 16
+MAX_PAIRS = 1000
+MAX_REFERENCES = 32
 
 
 class Include(StrEnum):
@@ -127,6 +129,34 @@ class VerifyBody(_Body):
     )
 
 
+class PairBody(_Body):
+    reference: Text = Field(description="Template id.")
+    probe: Text = Field(description="Template id.")
+
+
+class PairsBody(_Body):
+    """POST /v1/verify/batch."""
+
+    pairs: Annotated[list[PairBody], Field(fail_fast=True, min_length=1, max_length=MAX_PAIRS)]
+    operating_point: Text | None = Field(None, description="As for /v1/verify; one for all pairs.")
+
+
+class ReferencesBody(_Body):
+    """POST /v1/verify/references."""
+
+    references: Annotated[list[SideBody], Field(fail_fast=True, min_length=1, max_length=MAX_REFERENCES)] = Field(
+        description="Stored sides, none of them a sample set."
+    )
+    probe: SideBody = Field(description="The presented side, of any kind.")
+    operating_point: Text | None = Field(None, description="As for /v1/verify; one for all references.")
+
+    @model_validator(mode="after")
+    def _refuse_sample_sets(self) -> ReferencesBody:
+        if any(side.samples is not None for side in self.references):
+            raise PydanticCustomError("side_kind", "A reference here is no sample set: make a template of it first.")
+        return self
+
+
 class SampleEntry(BaseModel):
     """What became of one sample."""
 
@@ -187,6 +217,34 @@ class VerifyAnswer(BaseModel):
     pad: Literal["not_performed"] = Field(description="Presentation-attack detection: never part of this answer.")
     reference: SideAnswer
     probe: SideAnswer
+
+
+class PairErrorEntry(BaseModel):
+    code: str
+    detail: str
+    side: Literal["reference", "probe"] | None
+
+
+class PairEntry(BaseModel):
+    """One comparison, or why there is none."""
+
+    decision: Literal["match", "non_match"] | None = Field(description="Null with an `error`: no decision.")
+    score: float | None
+    llr: float | None
+    threshold: float | None = Field(description="That of the two sides' quality levels.")
+    error: PairErrorEntry | None
+
+
+class BatchAnswer(BaseModel):
+    results: list[PairEntry] = Field(description="One for each pair, in the order sent.")
+    operating_point: str
+    fmr: float
+    fingerprint: str
+    pad: Literal["not_performed"] = Field(description="Presentation-attack detection: never part of this answer.")
+    matches: int
+    expected_false_matches: float = Field(
+        description="Matches that chance alone would make if every pair compared here were of two people."
+    )
 
 
 class ThresholdAnswer(BaseModel):

@@ -15,7 +15,7 @@ from service.api.json_body import JsonBody, JsonBodyReader
 from service.api.multipart_body import MultipartBody, MultipartBodyReader
 from service.api.problems import MAX_REPORTED_FIELDS, FieldProblem, InvalidFieldsError, json_pointer
 from service.api.request_body import read_body, refuse_by_headers
-from service.api.schemas import DecodingContext, Include, TemplateBody, VerifyBody
+from service.api.schemas import MAX_REFERENCES, DecodingContext, Include, TemplateBody, VerifyBody
 from service.errors import InvalidRequestError, UnsupportedContentTypeError
 from service.settings import Limits
 from service.types import FacePolicy
@@ -54,6 +54,14 @@ async def read_verify_body(request: Request, limits: Limits) -> VerifyBody:
     if parse_options_header(request.headers.get("content-type"))[0] != JSON:
         raise UnsupportedContentTypeError("Send application/json.")
     return validate_body(VerifyBody, await _read_json(request, limits, 2 * limits.max_samples), limits)
+
+
+async def read_json_body(request: Request, limits: Limits, model: type[_Body]) -> _Body:
+    """Any JSON body with the samples of one set at most. Raises what `read_body`, the reader and the schema raise."""
+    refuse_by_headers(request, limits)
+    if parse_options_header(request.headers.get("content-type"))[0] != JSON:
+        raise UnsupportedContentTypeError("Send application/json.")
+    return validate_body(model, await _read_json(request, limits, limits.max_samples + MAX_REFERENCES), limits)
 
 
 def validate_body(model: type[_Body], body: JsonBody, limits: Limits) -> _Body:

@@ -1,42 +1,69 @@
-"""/v1/verify: one 1:1 comparison."""
+"""/v1/verify: one 1:1 comparison, or many of them."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
-from service.api.dependencies import Parts
+from service.api.dependencies import Parts, ServiceParts
 from service.api.disconnection import run_while_connected
 from service.api.problem_documentation import problems
-from service.api.schemas import SideAnswer, SideBody, VerifyAnswer, sample_entry
-from service.api.templates import UPLOAD_ERRORS, known_template_id
-from service.api.uploads import read_verify_body
+from service.api.schemas import (
+    BatchAnswer,
+    PairEntry,
+    PairErrorEntry,
+    PairsBody,
+    ReferencesBody,
+    SideAnswer,
+    SideBody,
+    VerifyAnswer,
+    sample_entry,
+)
+from service.api.templates import UPLOAD_ERRORS
+from service.api.uploads import read_json_body, read_verify_body
 from service.errors import (
+    DeadlineExceededError,
     FingerprintMismatchError,
+    InferenceFailedError,
+    InvalidRequestError,
     InvalidSealedTemplateError,
     InvalidVectorError,
+    RequestError,
+    RequestTooLargeError,
+    StoreUnavailableError,
     TemplateErasedError,
     TemplateNotFoundError,
     UnknownOperatingPointError,
+    UnsupportedContentTypeError,
     UnsupportedOperatingPointError,
 )
+from service.pipeline.batch_verification import BatchVerification, Outcome
 from service.pipeline.verification import SampleSide, SealedSide, Side, SideReport, StoredSide, VectorSide
 from service.types import FacePolicy
+
+_SIDE_ERRORS = (
+    TemplateNotFoundError,
+    TemplateErasedError,
+    FingerprintMismatchError,
+    InvalidVectorError,
+    InvalidSealedTemplateError,
+)
+_POINT_ERRORS = (UnknownOperatingPointError, UnsupportedOperatingPointError)
+_BATCH_ERRORS = (
+    InvalidRequestError,
+    RequestTooLargeError,
+    UnsupportedContentTypeError,
+    StoreUnavailableError,
+    DeadlineExceededError,
+    InferenceFailedError,
+    *_POINT_ERRORS,
+)
 
 router = APIRouter(prefix="/v1/verify", tags=["verification"])
 
 
 @router.post(
     "",
-    responses=problems(
-        *UPLOAD_ERRORS,
-        TemplateNotFoundError,
-        TemplateErasedError,
-        FingerprintMismatchError,
-        InvalidVectorError,
-        InvalidSealedTemplateError,
-        UnknownOperatingPointError,
-        UnsupportedOperatingPointError,
-    ),
+    responses=problems(*UPLOAD_ERRORS, *_SIDE_ERRORS, *_POINT_ERRORS),
     summary="Compare two sides",
 )
 async def verify(request: Request, parts: Parts) -> VerifyAnswer:
@@ -70,9 +97,66 @@ async def verify(request: Request, parts: Parts) -> VerifyAnswer:
     return answer
 
 
+@router.post(
+    "/batch",
+    responses=problems(*_BATCH_ERRORS),
+    summary="Compare many pairs of templates",
+)
+async def verify_batch(request: Request, parts: Parts) -> BatchAnswer:
+    """Up to 1,000 pairs of template ids, each decided for itself. A pair with a template that is gone, or of another
+    pack, has an `error` and no decision; the rest are answered."""
+    body = await read_json_body(request, parts.limits, PairsBody)
+    pairs = [(pair.reference, pair.probe) for pair in body.pairs]
+    verifying = parts.batch_verifier.verify_pairs(pairs, body.operating_point)
+    return _batch_answer(parts, await run_while_connected(request, verifying))
+
+
+@router.post(
+    "/references",
+    responses=problems(*UPLOAD_ERRORS, *_BATCH_ERRORS, *_SIDE_ERRORS),
+    summary="Compare one probe with several references",
+)
+async def verify_references(request: Request, parts: Parts) -> BatchAnswer:
+    """Up to 32 stored references against one probe, each decided for itself. This is verification, repeated: the chance
+    of a false match grows with every reference, see `expected_false_matches`."""
+    body = await read_json_body(request, parts.limits, ReferencesBody)
+    references = [_side(side) for side in body.references]
+    verifying = parts.batch_verifier.verify_references(references, _side(body.probe), body.operating_point)
+    return _batch_answer(parts, await run_while_connected(request, verifying))
+
+
+def _batch_answer(parts: ServiceParts, verification: BatchVerification) -> BatchAnswer:
+    results = [_pair_entry(outcome) for outcome in verification.outcomes]
+    decided = [result for result in results if result.decision is not None]
+    for result in decided:
+        parts.metrics.comparison_answered(verification.operating_point, str(result.decision))
+    return BatchAnswer(
+        results=results,
+        operating_point=verification.operating_point,
+        fmr=verification.fmr,
+        fingerprint=verification.fingerprint,
+        pad="not_performed",
+        matches=sum(result.decision == "match" for result in decided),
+        expected_false_matches=verification.fmr * len(decided),
+    )
+
+
+def _pair_entry(outcome: Outcome) -> PairEntry:
+    if isinstance(outcome, RequestError):
+        error = PairErrorEntry(code=outcome.code, detail=outcome.detail, side=outcome.side)
+        return PairEntry(decision=None, score=None, llr=None, threshold=None, error=error)
+    return PairEntry(
+        decision="match" if outcome.is_match else "non_match",
+        score=outcome.calibrated.score,
+        llr=outcome.calibrated.llr,
+        threshold=outcome.calibrated.operating_point.threshold,
+        error=None,
+    )
+
+
 def _side(body: SideBody) -> Side:
     if body.template_id is not None:
-        return StoredSide(known_template_id(body.template_id))
+        return StoredSide(body.template_id)
     if body.vector is not None:
         return VectorSide(tuple(body.vector), body.fingerprint, body.template_norm)
     if body.sealed_template is not None:

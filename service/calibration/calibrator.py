@@ -39,6 +39,11 @@ class PackCalibrator:
             )
         raise UnknownOperatingPointError(f"Operating point {name!r} is not one of this pack's: {known}.")
 
+    def false_match_rate(self, name: str) -> float:
+        """The one that a resolved operating point is named by."""
+        points = next(iter(self._buckets.values())).operating_points
+        return next(point.fmr for point in points if point.name == name)
+
     def calibrate(
         self, score: float, reference_norm: float | None, probe_norm: float | None, name: str
     ) -> CalibratedScore:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from service.errors import TemplateNotFoundError
+from service.errors import RequestError, TemplateNotFoundError
 from service.types import EmbeddedSample, FacePolicy, Template
 
 
@@ -23,6 +23,15 @@ class TransientTemplateStore:
         if template_id not in self._templates:
             raise TemplateNotFoundError("With --local there are no stored templates: name files, or drop --local.")
         return self._templates[template_id]
+
+    async def get_many(self, template_ids: Sequence[str]) -> dict[str, Template | RequestError]:
+        found: dict[str, Template | RequestError] = {}
+        for template_id in template_ids:
+            try:
+                found[template_id] = await self.get(template_id)
+            except TemplateNotFoundError as error:
+                found[template_id] = error
+        return found
 
     async def put(self, template: Template, set_key: str) -> Template:
         template_id = self._ids_by_set.setdefault(set_key, template.template_id)

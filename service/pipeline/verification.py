@@ -65,9 +65,15 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
-class _Descriptor:
+class Descriptor:
+    """A side as it is compared."""
+
     vector: NDArray[np.float32]  # (D,)
     report: SideReport
+
+    @classmethod
+    def of_template(cls, template: Template) -> Descriptor:
+        return cls(template.vector, SideReport(template.norm, None))
 
 
 class Verifier:
@@ -97,8 +103,8 @@ class Verifier:
         point = self._calibrator.resolve(operating_point)
         try:
             async with asyncio.TaskGroup() as group:
-                reference_task = group.create_task(self._resolve_named("reference", reference))
-                probe_task = group.create_task(self._resolve_named("probe", probe))
+                reference_task = group.create_task(self.resolve("reference", reference))
+                probe_task = group.create_task(self.resolve("probe", probe))
         except* CorefaceError as errors:
             # Both sides may fail; the client can act on the first.
             raise errors.exceptions[0] from None
@@ -108,13 +114,14 @@ class Verifier:
         )
         return Verification(decide(calibrated), self._fingerprint, first.report, second.report)
 
-    async def _resolve_named(self, name: Literal["reference", "probe"], side: Side) -> _Descriptor:
+    async def resolve(self, name: Literal["reference", "probe"], side: Side) -> Descriptor:
+        """One side of a comparison. Raises as `verify`."""
         try:
             return await self._resolve(side)
         except RequestError as error:
             raise error.at_side(name) from error
 
-    async def _resolve(self, side: Side) -> _Descriptor:
+    async def _resolve(self, side: Side) -> Descriptor:
         match side:
             case StoredSide(template_id):
                 return self._from_template(await self._store.get(template_id))
@@ -124,13 +131,13 @@ class Verifier:
                 return self._from_values(side)
             case SampleSide(samples, face_policy):
                 created = await self._creator.create(samples, face_policy, keep=False)
-                return _Descriptor(created.template.vector, SideReport(created.template.norm, created.reports))
+                return Descriptor(created.template.vector, SideReport(created.template.norm, created.reports))
 
-    def _from_template(self, template: Template) -> _Descriptor:
+    def _from_template(self, template: Template) -> Descriptor:
         self._check_fingerprint(template.fingerprint)
-        return _Descriptor(template.vector, SideReport(template.norm, None))
+        return Descriptor.of_template(template)
 
-    def _from_values(self, side: VectorSide) -> _Descriptor:
+    def _from_values(self, side: VectorSide) -> Descriptor:
         if side.fingerprint is not None:
             self._check_fingerprint(side.fingerprint)
         if len(side.values) != self._width:
@@ -146,7 +153,7 @@ class Verifier:
             raise InvalidVectorError("The vector must be finite and must not be zero.")
         vector /= peak  # so that the squares of the next line cannot overflow
         vector /= np.linalg.norm(vector)
-        return _Descriptor(vector.astype(np.float32), SideReport(norm, None))
+        return Descriptor(vector.astype(np.float32), SideReport(norm, None))
 
     def _check_fingerprint(self, fingerprint: str) -> None:
         if fingerprint != self._fingerprint:

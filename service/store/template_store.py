@@ -6,9 +6,10 @@ the first two and leaves the third as the tombstone: that takes no memory, so it
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from redis.asyncio import Redis
@@ -16,6 +17,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
 from service.errors import (
     InvalidSealedTemplateError,
+    RequestError,
     StoreUnavailableError,
     TemplateErasedError,
     TemplateNotFoundError,
@@ -85,10 +87,19 @@ class RedisTemplateStore:
         return None if sealed is None else self._unseal(sealed)
 
     async def get(self, template_id: str) -> Template:
-        template = self._unseal(await self._get_sealed(template_id))
-        if template.template_id != template_id:
-            raise StoreUnavailableError("The store holds another template under this id.")
-        return template
+        return self._unseal_as(template_id, await self._get_sealed(template_id))
+
+    async def get_many(self, template_ids: Sequence[str]) -> dict[str, Template | RequestError]:
+        wanted = [template_id for template_id in template_ids if _TEMPLATE_ID.fullmatch(template_id)]
+        rows: list[list[bytes | None]] = []
+        if wanted:
+            with _reporting_failures():
+                async with self._redis.pipeline(transaction=False) as pipeline:
+                    for template_id in wanted:
+                        pipeline.hmget(keys.template_key(template_id), ["sealed", "layout"])
+                    rows = await pipeline.execute()
+        found = dict(zip(wanted, rows, strict=True))
+        return await asyncio.to_thread(self._unseal_many, template_ids, found)
 
     async def put(self, template: Template, set_key: str) -> Template:
         sealed = self._template_sealer.seal(template)
@@ -167,7 +178,24 @@ class RedisTemplateStore:
             sealed, layout = await self._redis.hmget(keys.template_key(template_id), ["sealed", "layout"])
         if isinstance(sealed, bytes):
             return sealed
-        raise _erased(template_id) if layout is not None else _not_found()
+        raise _absent(template_id, layout)
+
+    def _unseal_many(
+        self, template_ids: Sequence[str], found: Mapping[str, Sequence[bytes | None]]
+    ) -> dict[str, Template | RequestError]:
+        templates: dict[str, Template | RequestError] = {}
+        for template_id in template_ids:
+            sealed, layout = found.get(template_id, (None, None))
+            templates[template_id] = (
+                _absent(template_id, layout) if sealed is None else self._unseal_as(template_id, sealed)
+            )
+        return templates
+
+    def _unseal_as(self, template_id: str, sealed: bytes) -> Template:
+        template = self._unseal(sealed)
+        if template.template_id != template_id:
+            raise StoreUnavailableError("The store holds another template under this id.")
+        return template
 
     def _unseal(self, sealed: bytes) -> Template:
         try:
@@ -195,6 +223,10 @@ class RedisTemplateStore:
 
 def _not_found() -> TemplateNotFoundError:
     return TemplateNotFoundError("No template has this id; it may have expired.")
+
+
+def _absent(template_id: str, layout: object) -> RequestError:
+    return _not_found() if layout is None else _erased(template_id)
 
 
 def _erased(template_id: str) -> TemplateErasedError:

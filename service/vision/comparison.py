@@ -21,8 +21,18 @@ def compare_vectors(reference: NDArray[np.float32], probe: NDArray[np.float32]) 
     """
     if reference.ndim != 1 or reference.shape != probe.shape:
         raise InvalidVectorError("Both sides of a comparison must be vectors of the same width.")
-    score = float(_unit(reference) @ _unit(probe))
-    return min(1.0, max(-1.0, score))
+    return float(compare_rows(reference[None], probe[None])[0])
+
+
+def compare_rows(references: NDArray[np.float32], probes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Comparison scores (Q,) of two (Q, D) arrays, row by row; each is the same bits as alone.
+
+    Raises `InvalidVectorError` where a row has no score.
+    """
+    if references.ndim != 2 or references.shape != probes.shape:
+        raise InvalidVectorError("Both sides of a comparison must be vectors of the same width.")
+    scores: NDArray[np.float64] = np.clip((_unit(references) * _unit(probes)).sum(axis=1), -1.0, 1.0)
+    return scores
 
 
 def decide(calibrated: CalibratedScore) -> Comparison:
@@ -34,9 +44,10 @@ def decide(calibrated: CalibratedScore) -> Comparison:
     return Comparison(calibrated, is_match=calibrated.score >= threshold)
 
 
-def _unit(vector: NDArray[np.float32]) -> NDArray[np.float64]:
-    values = vector.astype(np.float64)
-    length = float(np.linalg.norm(values))
-    if not math.isfinite(length) or length < _MIN_LENGTH:
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    values = vectors.astype(np.float64)
+    lengths = np.sqrt((values * values).sum(axis=1))
+    if not (np.isfinite(lengths) & (lengths >= _MIN_LENGTH)).all():
         raise InvalidVectorError("A vector of the comparison is not finite or has no length.")
-    return values / length
+    unit: NDArray[np.float64] = values / lengths[:, None]
+    return unit

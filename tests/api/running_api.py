@@ -16,6 +16,7 @@ from service.api.application import build_application
 from service.api.dependencies import ServiceParts
 from service.calibration.calibrator import PackCalibrator
 from service.observability.metrics import Metrics
+from service.pipeline.batch_verification import BatchVerifier
 from service.pipeline.template_creation import CreationPolicy, TemplateCreator
 from service.pipeline.verification import Verifier
 from service.runtime.manifest import Manifest
@@ -71,20 +72,17 @@ class RunningApi:
         payload_sealer = PayloadSealer(_KEY, SealingPurpose.EMBEDDINGS)
         store = RedisTemplateStore(redis, self.sealer, payload_sealer, Retention())
         creator = TemplateCreator(self.engine, store, self.pack.fingerprint, policy)
+        calibrator = PackCalibrator(self.pack.calibration)
+        fingerprint = self.pack.fingerprint
+        verifier = Verifier(creator, store, self.sealer, fingerprint=fingerprint, width=WIDTH, calibrator=calibrator)
         yield ServiceParts(
             pack=self.pack,
             engine=self.engine,
             store=store,
             sealer=self.sealer,
             creator=creator,
-            verifier=Verifier(
-                creator,
-                store,
-                self.sealer,
-                fingerprint=self.pack.fingerprint,
-                width=WIDTH,
-                calibrator=PackCalibrator(self.pack.calibration),
-            ),
+            verifier=verifier,
+            batch_verifier=BatchVerifier(verifier, store, calibrator, fingerprint=fingerprint),
             limits=self.limits,
             metrics=metrics,
         )

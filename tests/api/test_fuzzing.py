@@ -74,6 +74,17 @@ def test_verify_survives_any_json(api: RunningApi, body: Any) -> None:
 @relaxed
 @given(
     body=anything
+    | st.fixed_dictionaries({"pairs": st.lists(st.fixed_dictionaries({"reference": scalars, "probe": scalars}))})
+    | st.fixed_dictionaries({"references": st.lists(sides, max_size=4), "probe": sides})
+)
+def test_batches_survive_any_json(api: RunningApi, body: Any) -> None:
+    for path in ("/v1/verify/batch", "/v1/verify/references"):
+        check(api, path, encode(body), "application/json")
+
+
+@relaxed
+@given(
+    body=anything
     | st.fixed_dictionaries(
         {"samples": st.lists(scalars, max_size=6) | anything}, optional={"face_policy": anything, "include": anything}
     )
@@ -88,7 +99,7 @@ def test_templates_survive_any_json(api: RunningApi, body: Any) -> None:
     content_type=st.sampled_from(["application/json", "multipart/form-data; boundary=b"]),
 )
 def test_both_survive_any_bytes(api: RunningApi, content: bytes, content_type: str) -> None:
-    for path in ("/v1/templates", "/v1/verify"):
+    for path in ("/v1/templates", "/v1/verify", "/v1/verify/batch", "/v1/verify/references"):
         check(api, path, content, content_type)
 
 

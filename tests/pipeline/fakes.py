@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.errors import TemplateNotFoundError
+from service.errors import RequestError, TemplateNotFoundError
 from service.types import (
     Aggregation,
     Detection,
@@ -118,6 +118,10 @@ class MemoryStore:
         if template_id not in self.templates:
             raise TemplateNotFoundError("No such template.")
         return self.templates[template_id]
+
+    async def get_many(self, template_ids: Sequence[str]) -> dict[str, Template | RequestError]:
+        absent = TemplateNotFoundError("No such template.")
+        return {template_id: self.templates.get(template_id, absent) for template_id in template_ids}
 
     async def put(self, template: Template, set_key: str) -> Template:
         kept = await self.find_by_set(set_key)

@@ -14,7 +14,7 @@ from service.store import keys
 from service.store.connection import connect_redis
 from service.store.sealing import AesGcmTemplateSealer, PayloadSealer, SealingPurpose
 from service.store.template_store import RedisTemplateStore
-from service.types import FacePolicy
+from service.types import FacePolicy, Template
 from tests.servers import RunningServer, ServerKind
 from tests.store.samples import FINGERPRINT, KEY, assert_same_template, digest_of, make_embedded, make_template
 
@@ -48,6 +48,22 @@ async def test_a_kept_template_is_found_by_id_and_by_set(store: RedisTemplateSto
     found = await store.find_by_set("set")
     assert found is not None
     assert_same_template(found, template)
+
+
+async def test_many_are_read_as_one_by_one(store: RedisTemplateStore) -> None:
+    template = make_template()
+    await store.put(template, "set")
+    gone = make_template("tpl-2")
+    await store.put(gone, "other")
+    await store.erase("tpl-2")
+    found = await store.get_many(["tpl-1", "tpl-2", "tpl-3", "*", "tpl-1"])
+    assert list(found) == ["tpl-1", "tpl-2", "tpl-3", "*"]
+    kept = found.pop("tpl-1")
+    assert isinstance(kept, Template)
+    assert_same_template(kept, template)
+    kinds = [TemplateErasedError, TemplateNotFoundError, TemplateNotFoundError]
+    assert [type(error) for error in found.values()] == kinds
+    assert await store.get_many([]) == {}
 
 
 async def test_what_was_never_kept_is_not_found(store: RedisTemplateStore) -> None:

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from service.errors import InferenceFailedError, InvalidVectorError
 from service.types import CalibratedScore, OperatingPoint
-from service.vision.comparison import compare_vectors, decide
+from service.vision.comparison import compare_rows, compare_vectors, decide
 
 POINT = OperatingPoint("fmr_1e-3", 1e-3, 0.4, (0.38, 0.42), 10, 10_000)
 
@@ -64,6 +64,14 @@ def test_any_two_vectors_have_a_finite_score_or_none(left: np.ndarray, right: np
         return
     assert -1 <= score <= 1
     assert score == compare_vectors(right, left)
+
+
+@pytest.mark.parametrize("width", [8, 128, 512])
+def test_a_row_has_the_same_score_as_alone(width: int) -> None:
+    rng = np.random.default_rng(width)
+    references, probes = rng.normal(size=(2, 300, width)).astype(np.float32)
+    alone = [compare_vectors(reference, probe) for reference, probe in zip(references, probes, strict=True)]
+    assert compare_rows(references, probes).tolist() == alone
 
 
 def bad_vectors(count: int) -> list[np.ndarray]:
