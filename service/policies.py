@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from service.pipeline.template_creation import CreationPolicy
 from service.settings import Limits, Settings
+from service.types import QualityLimits
 from service.vision.sniffing import ImageLimits
 
 
@@ -24,6 +25,7 @@ def creation_policy(settings: Settings) -> CreationPolicy:
         max_sample_bytes=settings.limits.max_sample_bytes,
         image_limits=image_limits(settings.limits),
         min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
+        quality_limits=QualityLimits(**settings.quality.model_dump()),
         timeout_s=settings.limits.request_timeout_s,
         template_ttl_s=settings.retention.template_ttl_s,
     )

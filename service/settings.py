@@ -42,6 +42,18 @@ class Limits(BaseModel):
     )
 
 
+class Quality(BaseModel):
+    """What a face must reach to be part of a template. The defaults refuse nothing."""
+
+    min_detection_score: float = Field(0.0, ge=0, le=1, description="Detector score.")
+    min_sharpness: float = Field(0.0, ge=0, description="Deviation of the Laplacian of the face; blurred: below 8.")
+    min_brightness: float = Field(0.0, ge=0, le=1, description="Mean luminance of the face.")
+    max_brightness: float = Field(1.0, ge=0, le=1, description="Mean luminance of the face.")
+    max_yaw_degrees: float = Field(180.0, ge=0, le=180, description="Turn to a side, within some ten degrees.")
+    max_roll_degrees: float = Field(180.0, ge=0, le=180, description="Tilt.")
+    min_feature_norm: float = Field(0.0, ge=0, description="Length of the embedding; its range is the pack's own.")
+
+
 class Retention(BaseModel):
     """How long things are kept."""
 
@@ -89,6 +101,7 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("info", description="`debug`, `info`, `warning` or `error`.")
     limits: Limits = Field(default_factory=Limits, description="See below.")
+    quality: Quality = Field(default_factory=Quality, description="See below.")
     retention: Retention = Field(default_factory=Retention, description="See below.")
 
     @property

@@ -6,6 +6,7 @@ image (after the EXIF turn), x to the right and y down, origin at the centre of 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -43,6 +44,20 @@ class RejectionReason(StrEnum):
     """Several faces under the policy `only`."""
     TOO_SMALL = "too_small"
     """The face has too few pixels between the eyes."""
+    LOW_DETECTION_SCORE = "low_detection_score"
+    """The detector is less sure than `quality.min_detection_score`."""
+    BLURRED = "blurred"
+    """Less sharp than `quality.min_sharpness`."""
+    TOO_DARK = "too_dark"
+    """Darker than `quality.min_brightness`."""
+    TOO_BRIGHT = "too_bright"
+    """Brighter than `quality.max_brightness`."""
+    TURNED_AWAY = "turned_away"
+    """Turned further to a side than `quality.max_yaw_degrees`."""
+    TILTED = "tilted"
+    """Tilted further than `quality.max_roll_degrees`."""
+    LOW_QUALITY = "low_quality"
+    """A feature norm below `quality.min_feature_norm`."""
     UNUSABLE_EMBEDDING = "unusable_embedding"
     """The embedder's output is not finite or has no length."""
     DUPLICATE = "duplicate"
@@ -82,6 +97,27 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadPose:
+    """Degrees; 0, 0 looks straight into the camera, upright."""
+
+    yaw: float
+    """Positive where the face is turned to the image's right."""
+    roll: float
+    """Positive where the head leans to the image's right."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceQuality:
+    """What was measured on an aligned face."""
+
+    sharpness: float
+    """Standard deviation of the Laplacian of the aligned crop, grey levels of 255; blurred faces are below some 8."""
+    brightness: float
+    """Mean luminance of the face, 0..1."""
+    pose: HeadPose
+
+
+@dataclass(frozen=True, slots=True)
 class Embedding:
     """The embedder's answer for one aligned face."""
 
@@ -97,15 +133,19 @@ class EmbeddedSample:
 
     digest: str
     detection: Detection
+    quality: FaceQuality
     embedding: Embedding
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedSample:
-    """A sample that did not."""
+    """A sample that did not, with what was found of it before it was rejected."""
 
     digest: str
     reason: RejectionReason
+    detection: Detection | None = None
+    quality: FaceQuality | None = None
+    feature_norm: float | None = None
 
 
 SampleOutcome = EmbeddedSample | RejectedSample
@@ -126,6 +166,19 @@ class Aggregation:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityLimits:
+    """What a face must reach. The defaults refuse nothing."""
+
+    min_detection_score: float = 0.0
+    min_sharpness: float = 0.0
+    min_brightness: float = 0.0
+    max_brightness: float = 1.0
+    max_yaw_degrees: float = 180.0
+    max_roll_degrees: float = 180.0
+    min_feature_norm: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class SetRequest:
     """One sample set on its way to a template engine."""
 
@@ -139,6 +192,7 @@ class SetRequest:
     """The pack that the asker expects; an engine with another one refuses (`fingerprint_mismatch`)."""
     timeout_s: float
     """Time left for the answer, counted from the hand-over; work past it is dropped."""
+    quality_limits: QualityLimits = QualityLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +222,20 @@ class SampleReport:
     box: tuple[float, float, float, float] | None
     landmarks: tuple[tuple[float, float], ...] | None
     detection_score: float | None
+    face_quality: FaceQuality | None
     feature_norm: float | None
     core_rank: int | None
     """0 for the first core sample picked, 1 for the second, ...; None outside the core."""
     weight: float
     """Share in the template, 0..1; 0 when rejected."""
+
+    @property
+    def eye_distance(self) -> float | None:
+        """Distance between the two eye landmarks, pixels."""
+        if self.landmarks is None:
+            return None
+        (x1, y1), (x2, y2) = self.landmarks[:2]
+        return math.hypot(x2 - x1, y2 - y1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,11 @@ class SampleEntry(BaseModel):
         description="Image-left eye, image-right eye, nose tip, image-left and image-right mouth corner, pixels."
     )
     detection_score: float | None = Field(description="0..1.")
+    eye_distance: float | None = Field(description="Between the eyes, pixels of the upright image.")
+    sharpness: float | None = Field(description="Deviation of the Laplacian of the aligned face, grey levels of 255.")
+    brightness: float | None = Field(description="Mean luminance of the face, 0..1.")
+    yaw: float | None = Field(description="Degrees; positive: turned to the image's right.")
+    roll: float | None = Field(description="Degrees; positive: leaning to the image's right.")
     feature_norm: float | None = Field(description="Length of the embedding; tracks quality.")
     core_rank: int | None = Field(description="0 for the first core sample picked; null outside the core.")
     weight: float = Field(description="Share in the template, 0..1.")
@@ -332,6 +337,7 @@ class ProblemDocument(BaseModel):
 
 
 def sample_entry(report: SampleReport) -> SampleEntry:
+    quality = report.face_quality
     return SampleEntry(
         index=report.index,
         status="used" if report.reason is None else "rejected",
@@ -339,6 +345,11 @@ def sample_entry(report: SampleReport) -> SampleEntry:
         box=report.box,
         landmarks=None if report.landmarks is None else [(x, y) for x, y in report.landmarks],
         detection_score=report.detection_score,
+        eye_distance=report.eye_distance,
+        sharpness=None if quality is None else quality.sharpness,
+        brightness=None if quality is None else quality.brightness,
+        yaw=None if quality is None else quality.pose.yaw,
+        roll=None if quality is None else quality.pose.roll,
         feature_norm=report.feature_norm,
         core_rank=report.core_rank,
         weight=report.weight,

@@ -10,7 +10,7 @@ lie readable in the server or its append-only file. A frame names its version; a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 from service.errors import (
     CorefaceError,
@@ -23,12 +23,22 @@ from service.errors import (
     StoreUnavailableError,
 )
 from service.store.frames import FrameError, FrameReader, array_field, pack_frame
-from service.store.records import EMBEDDED_SAMPLE_FIELDS, embedded_sample_row, read_choice, read_embedded_sample
+from service.store.records import (
+    EMBEDDED_SAMPLE_FIELDS,
+    detection_row,
+    embedded_sample_row,
+    quality_row,
+    read_choice,
+    read_detection,
+    read_embedded_sample,
+    read_quality,
+)
 from service.store.sealing import PayloadSealer, UnsealingError
 from service.types import (
     Aggregation,
     EmbeddedSample,
     FacePolicy,
+    QualityLimits,
     RejectedSample,
     RejectionReason,
     Sample,
@@ -37,9 +47,11 @@ from service.types import (
     SetResult,
 )
 
-FRAME_VERSION = 1
+FRAME_VERSION = 2
 
-_JOB_FIELDS = 6
+_JOB_FIELDS = 7
+_LIMIT_FIELDS = 7
+_OUTCOME_FIELDS = 5
 _RESULT_FIELDS = 5
 _ERROR_FIELDS = 4
 _AGGREGATION_FIELDS = 4
@@ -96,6 +108,7 @@ def seal_job(request: SetRequest, reply_stream: str, budget_ms: int, sealer: Pay
             [embedded_sample_row(sample) for sample in request.known],
             request.face_policy.value,
             request.fingerprint,
+            list(astuple(request.quality_limits)),
         ]
     )
     context = _job_context(request.request_id, reply_stream, budget_ms, request.fingerprint)
@@ -116,6 +129,7 @@ def unseal_job(job: SealedJob, fingerprint: str, sealer: PayloadSealer) -> SetRe
         known=tuple(read_embedded_sample(row) for row in reader.rows(EMBEDDED_SAMPLE_FIELDS)),
         face_policy=read_choice(reader, FacePolicy),
         fingerprint=reader.text(),
+        quality_limits=QualityLimits(*reader.numbers(_LIMIT_FIELDS)),
         timeout_s=job.budget_ms / 1000,
     )
     if (request.request_id, request.fingerprint) != (job.request_id, fingerprint):
@@ -153,7 +167,7 @@ def unseal_reply(request_id: str, payload: bytes, fingerprint: str, sealer: Payl
         return _ERRORS.get(reader.text(), InferenceFailedError)(reader.text(_MAX_DETAIL_LENGTH))
     return SetResult(
         request_id=request_id,
-        outcomes=tuple(_read_outcome(row) for row in reader.rows(2)),
+        outcomes=tuple(_read_outcome(row) for row in reader.rows(_OUTCOME_FIELDS)),
         aggregation=reader.optional(lambda field: _read_aggregation(field.row(_AGGREGATION_FIELDS))),
         stage_seconds={row.text(): row.number() for row in reader.rows(2)},
     )
@@ -161,15 +175,27 @@ def unseal_reply(request_id: str, payload: bytes, fingerprint: str, sealer: Payl
 
 def _outcome_row(outcome: SampleOutcome) -> list[object]:
     if isinstance(outcome, EmbeddedSample):
-        return [None, embedded_sample_row(outcome)]
-    return [outcome.reason.value, outcome.digest]
+        return [None, embedded_sample_row(outcome), None, None, None]
+    return [
+        outcome.reason.value,
+        outcome.digest,
+        outcome.detection and detection_row(outcome.detection),
+        outcome.quality and quality_row(outcome.quality),
+        outcome.feature_norm,
+    ]
 
 
 def _read_outcome(row: FrameReader) -> SampleOutcome:
     reason = row.optional(lambda field: read_choice(field, RejectionReason))
     if reason is None:
         return read_embedded_sample(row.row(EMBEDDED_SAMPLE_FIELDS))
-    return RejectedSample(row.text(), reason)
+    return RejectedSample(
+        digest=row.text(),
+        reason=reason,
+        detection=row.optional(read_detection),
+        quality=row.optional(read_quality),
+        feature_norm=row.optional(FrameReader.number),
+    )
 
 
 def _aggregation_row(aggregation: Aggregation) -> list[object]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from service.types import (
     Aggregation,
+    Detection,
     EmbeddedSample,
     RejectedSample,
     RejectionReason,
@@ -28,9 +29,7 @@ def report_samples(
     """
     embedded = [outcome for outcome in outcomes if isinstance(outcome, EmbeddedSample)]
     lines: dict[str, SampleReport] = {
-        outcome.digest: _rejected(outcome.digest, outcome.reason)
-        for outcome in outcomes
-        if isinstance(outcome, RejectedSample)
+        outcome.digest: _rejected(outcome) for outcome in outcomes if isinstance(outcome, RejectedSample)
     }
     if aggregation is not None:
         ranks = {index: rank for rank, index in enumerate(aggregation.core_indices)}
@@ -52,38 +51,44 @@ def _in_order(upload: Sequence[str], lines: Mapping[str, SampleReport]) -> tuple
     seen: set[str] = set()
     reports: list[SampleReport] = []
     for index, digest in enumerate(upload):
-        line = _rejected(digest, RejectionReason.DUPLICATE) if digest in seen else lines[digest]
+        line = _rejected(RejectedSample(digest, RejectionReason.DUPLICATE)) if digest in seen else lines[digest]
         reports.append(replace(line, index=index))
         seen.add(digest)
     return tuple(reports)
 
 
 def _used(outcome: EmbeddedSample, core_rank: int | None, weight: float) -> SampleReport:
-    detection = outcome.detection
     return SampleReport(
         index=0,
         digest=outcome.digest,
         status=USED,
         reason=None,
-        box=detection.box,
-        landmarks=tuple((float(x), float(y)) for x, y in detection.landmarks),
-        detection_score=detection.score,
+        box=outcome.detection.box,
+        landmarks=_points(outcome.detection),
+        detection_score=outcome.detection.score,
+        face_quality=outcome.quality,
         feature_norm=outcome.embedding.norm,
         core_rank=core_rank,
         weight=weight,
     )
 
 
-def _rejected(digest: str, reason: RejectionReason) -> SampleReport:
+def _rejected(outcome: RejectedSample) -> SampleReport:
+    detection = outcome.detection
     return SampleReport(
         index=0,
-        digest=digest,
+        digest=outcome.digest,
         status=REJECTED,
-        reason=reason,
-        box=None,
-        landmarks=None,
-        detection_score=None,
-        feature_norm=None,
+        reason=outcome.reason,
+        box=None if detection is None else detection.box,
+        landmarks=None if detection is None else _points(detection),
+        detection_score=None if detection is None else detection.score,
+        face_quality=outcome.quality,
+        feature_norm=outcome.feature_norm,
         core_rank=None,
         weight=0.0,
     )
+
+
+def _points(detection: Detection) -> tuple[tuple[float, float], ...]:
+    return tuple((float(x), float(y)) for x, y in detection.landmarks)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import astuple
 
-from service.types import FacePolicy
+from service.types import FacePolicy, QualityLimits
 
 
 def digest_sample(data: bytes) -> str:
@@ -13,13 +14,21 @@ def digest_sample(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def set_key(digests: Iterable[str], fingerprint: str, face_policy: FacePolicy, min_eye_distance_pixels: float) -> str:
+def set_key(
+    digests: Iterable[str],
+    fingerprint: str,
+    face_policy: FacePolicy,
+    *,
+    min_eye_distance_pixels: float,
+    quality_limits: QualityLimits,
+) -> str:
     """Name of a sample set under one pack and one policy: SHA-256 hex.
 
     Neither the order of the samples nor repeated bytes change it.
     """
     state = hashlib.sha256()
-    for part in (fingerprint, face_policy.value, repr(float(min_eye_distance_pixels)), *sorted(set(digests))):
+    limits = (float(min_eye_distance_pixels), *map(float, astuple(quality_limits)))
+    for part in (fingerprint, face_policy.value, repr(limits), *sorted(set(digests))):
         state.update(part.encode())
         state.update(b"\n")
     return state.hexdigest()

@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import CorefaceError, InferenceFailedError, SampleRejectedError
+from service.pipeline.quality_gate import refuse_face, refuse_norm
 from service.pipeline.stage_clock import StageClock
 from service.protocols import FaceDetector, FaceEmbedder, SetAggregator
 from service.types import (
     Detection,
     EmbeddedSample,
     Embedding,
+    FaceQuality,
+    QualityLimits,
     RejectedSample,
     RejectionReason,
     Sample,
@@ -31,6 +34,7 @@ from service.types import (
 from service.vision.alignment import align_face, arcface_template
 from service.vision.decoding import decode_image
 from service.vision.face_selection import choose_face
+from service.vision.quality import measure_face
 from service.vision.sniffing import ImageLimits, sniff_image
 
 CHUNK_PIXELS = 32_000_000
@@ -68,6 +72,7 @@ class _FoundFace:
 class _AlignedFace:
     job: _Job
     detection: Detection
+    quality: FaceQuality
     face_bgr: NDArray[np.uint8]  # (112, 112, 3)
 
 
@@ -75,6 +80,8 @@ class _AlignedFace:
 class _Rejection:
     job: _Job
     reason: RejectionReason
+    detection: Detection | None = None
+    quality: FaceQuality | None = None
 
 
 class SetProcessor:
@@ -124,14 +131,18 @@ class SetProcessor:
     def _process_together(self, requests: Sequence[SetRequest]) -> list[SetResult]:
         clock = StageClock()
         outcomes: dict[tuple[int, str], SampleOutcome] = {
-            (id(request), known.digest): known for request in requests for known in request.known
+            (id(request), known.digest): _admit(known, request.quality_limits)
+            for request in requests
+            for known in request.known
         }
         jobs = [_Job(request, sample) for request in requests for sample in request.samples]
         faces: list[_AlignedFace] = []
         for chunk in self._chunks(jobs):
             for result in self._align_faces(chunk, clock):
                 if isinstance(result, _Rejection):
-                    outcomes[result.job.key] = RejectedSample(result.job.sample.digest, result.reason)
+                    outcomes[result.job.key] = RejectedSample(
+                        result.job.sample.digest, result.reason, result.detection, result.quality
+                    )
                 else:
                     faces.append(result)
         for face, outcome in zip(faces, self._embed(faces, clock), strict=True):
@@ -194,9 +205,14 @@ class SetProcessor:
 
     def _align(self, face: _FoundFace, detection: Detection) -> _AlignedFace | _Rejection:
         try:
-            return _AlignedFace(face.job, detection, align_face(face.image_bgr, detection.landmarks))
+            aligned = align_face(face.image_bgr, detection.landmarks)
         except SampleRejectedError as error:
-            return _Rejection(face.job, error.reason)
+            return _Rejection(face.job, error.reason, detection)
+        quality = measure_face(aligned, detection.landmarks)
+        reason = refuse_face(detection, quality, face.job.request.quality_limits)
+        if reason is not None:
+            return _Rejection(face.job, reason, detection, quality)
+        return _AlignedFace(face.job, detection, quality, aligned)
 
     def _embed(self, faces: Sequence[_AlignedFace], clock: StageClock) -> list[SampleOutcome]:
         if not faces:
@@ -204,9 +220,12 @@ class SetProcessor:
         with clock.stage("embed"):
             embeddings = self._embedder.embed(np.stack([face.face_bgr for face in faces]))
         return [
-            RejectedSample(face.job.sample.digest, RejectionReason.UNUSABLE_EMBEDDING)
+            RejectedSample(face.job.sample.digest, RejectionReason.UNUSABLE_EMBEDDING, face.detection, face.quality)
             if embedding is None
-            else EmbeddedSample(face.job.sample.digest, face.detection, embedding)
+            else _admit(
+                EmbeddedSample(face.job.sample.digest, face.detection, face.quality, embedding),
+                face.job.request.quality_limits,
+            )
             for face, embedding in zip(faces, embeddings, strict=True)
         ]
 
@@ -228,6 +247,15 @@ class SetProcessor:
             )
             for request, set_outcomes, embeddings in zip(requests, outcomes, sets, strict=True)
         ]
+
+
+def _admit(sample: EmbeddedSample, limits: QualityLimits) -> SampleOutcome:
+    """The sample, unless it breaks a limit: one that was embedded under looser limits may."""
+    norm = sample.embedding.norm
+    reason = refuse_face(sample.detection, sample.quality, limits) or refuse_norm(norm, limits)
+    if reason is None:
+        return sample
+    return RejectedSample(sample.digest, reason, sample.detection, sample.quality, norm)
 
 
 def _digests(request: SetRequest) -> list[str]:

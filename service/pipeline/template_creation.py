@@ -26,6 +26,7 @@ from service.protocols import TemplateEngine, TemplateStore
 from service.types import (
     EmbeddedSample,
     FacePolicy,
+    QualityLimits,
     RejectedSample,
     RejectionReason,
     Sample,
@@ -45,6 +46,7 @@ class CreationPolicy:
     max_sample_bytes: int
     image_limits: ImageLimits
     min_eye_distance_pixels: float
+    quality_limits: QualityLimits
     timeout_s: float
     template_ttl_s: int
 
@@ -103,7 +105,13 @@ class TemplateCreator:
             raise TooManySamplesError(f"{len(samples)} samples; a set holds at most {self._policy.max_samples}.")
         started = time.monotonic()
         upload = await asyncio.to_thread(self._read_upload, samples)
-        key = set_key(upload.digests, self._fingerprint, face_policy, self._policy.min_eye_distance_pixels)
+        key = set_key(
+            upload.digests,
+            self._fingerprint,
+            face_policy,
+            min_eye_distance_pixels=self._policy.min_eye_distance_pixels,
+            quality_limits=self._policy.quality_limits,
+        )
         known = await self._store.find_by_set(key)
         if known is not None:
             return CreatedTemplate(known, reorder_reports(upload.digests, known.reports), True, {})
@@ -198,5 +206,6 @@ class TemplateCreator:
             face_policy=face_policy,
             fingerprint=self._fingerprint,
             timeout_s=timeout_s,
+            quality_limits=self._policy.quality_limits,
         )
         return await self._engine.create(request)

@@ -6,14 +6,23 @@ from enum import StrEnum
 from typing import TypeVar
 
 from service.store.frames import FrameError, FrameReader, array_field, pack_frame
-from service.types import Detection, EmbeddedSample, Embedding, RejectionReason, SampleReport, Template
+from service.types import (
+    Detection,
+    EmbeddedSample,
+    Embedding,
+    FaceQuality,
+    HeadPose,
+    RejectionReason,
+    SampleReport,
+    Template,
+)
 
-TEMPLATE_RECORD = 1
+TEMPLATE_RECORD = 2
 """Version of the template's layout; an unknown one is refused."""
 
 _TEMPLATE_FIELDS = 8
-_REPORT_FIELDS = 10
-EMBEDDED_SAMPLE_FIELDS = 6
+_REPORT_FIELDS = 11
+EMBEDDED_SAMPLE_FIELDS = 5
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -54,9 +63,8 @@ def embedded_sample_row(sample: EmbeddedSample) -> list[object]:
     """A row of `EMBEDDED_SAMPLE_FIELDS` fields."""
     return [
         sample.digest,
-        list(sample.detection.box),
-        sample.detection.score,
-        array_field(sample.detection.landmarks),
+        detection_row(sample.detection),
+        quality_row(sample.quality),
         array_field(sample.embedding.vector),
         sample.embedding.norm,
     ]
@@ -64,9 +72,32 @@ def embedded_sample_row(sample: EmbeddedSample) -> list[object]:
 
 def read_embedded_sample(row: FrameReader) -> EmbeddedSample:
     """Raises `FrameError`."""
-    digest = row.text()
-    detection = Detection(read_box(row), row.number(), row.array(5, 2))
-    return EmbeddedSample(digest, detection, Embedding(row.array(-1), row.number()))
+    return EmbeddedSample(
+        digest=row.text(),
+        detection=read_detection(row),
+        quality=read_quality(row),
+        embedding=Embedding(row.array(-1), row.number()),
+    )
+
+
+def detection_row(detection: Detection) -> list[object]:
+    return [list(detection.box), detection.score, array_field(detection.landmarks)]
+
+
+def read_detection(row: FrameReader) -> Detection:
+    """Raises `FrameError`."""
+    fields = row.row(3)
+    return Detection(read_box(fields), fields.number(), fields.array(5, 2))
+
+
+def quality_row(quality: FaceQuality) -> list[object]:
+    return [quality.sharpness, quality.brightness, quality.pose.yaw, quality.pose.roll]
+
+
+def read_quality(row: FrameReader) -> FaceQuality:
+    """Raises `FrameError`."""
+    sharpness, brightness, yaw, roll = row.numbers(4)
+    return FaceQuality(sharpness, brightness, HeadPose(yaw, roll))
 
 
 def read_box(row: FrameReader) -> tuple[float, float, float, float]:
@@ -93,6 +124,7 @@ def _report_row(report: SampleReport) -> list[object]:
         report.box and list(report.box),
         report.landmarks and [list(point) for point in report.landmarks],
         report.detection_score,
+        report.face_quality and quality_row(report.face_quality),
         report.feature_norm,
         report.core_rank,
         report.weight,
@@ -108,6 +140,7 @@ def _read_report(row: FrameReader) -> SampleReport:
         box=row.optional(read_box),
         landmarks=row.optional(_read_points),
         detection_score=row.optional(FrameReader.number),
+        face_quality=row.optional(read_quality),
         feature_norm=row.optional(FrameReader.number),
         core_rank=row.optional(FrameReader.integer),
         weight=row.number(),

@@ -25,6 +25,7 @@ from service.settings import Limits, Retention
 from service.store.connection import connect_redis
 from service.store.sealing import KEY_BYTES, AesGcmTemplateSealer, PayloadSealer, SealingPurpose
 from service.store.template_store import RedisTemplateStore
+from service.types import QualityLimits
 from service.vision.sniffing import ImageLimits
 from tests.calibrations import make_calibration
 from tests.pipeline.fakes import WIDTH, FakeEngine
@@ -65,6 +66,7 @@ class RunningApi:
             max_sample_bytes=self.limits.max_sample_bytes,
             image_limits=ImageLimits(max_pixels=1_000_000, max_side=2000, max_jpeg_scans=100, max_scan_megapixels=250),
             min_eye_distance_pixels=8.0,
+            quality_limits=QualityLimits(),
             timeout_s=self.limits.request_timeout_s,
             template_ttl_s=3600,
         )

@@ -29,6 +29,8 @@ from service.types import (
     EmbeddedSample,
     Embedding,
     FacePolicy,
+    FaceQuality,
+    HeadPose,
     RejectedSample,
     RejectionReason,
     Sample,
@@ -65,6 +67,7 @@ def embed(digest: str) -> EmbeddedSample:
     return EmbeddedSample(
         digest,
         Detection((0.5, 1.5, 60.0, 70.0), 0.875, (generator.random((5, 2)) * 50).astype(np.float32)),
+        FaceQuality(12.5, 0.5, HeadPose(-3.0, 1.5)),
         Embedding(vector / np.linalg.norm(vector), 10.0 + generator.random()),
     )
 

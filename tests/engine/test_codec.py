@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from service.engine.codec import SealedJob, seal_job, seal_reply, unseal_job, unseal_reply
+from service.engine.codec import FRAME_VERSION, SealedJob, seal_job, seal_reply, unseal_job, unseal_reply
 from service.errors import (
     CorefaceError,
     DeadlineExceededError,
@@ -90,8 +90,8 @@ def test_another_version_is_refused() -> None:
     job = _job()
     context = f"job\n{FINGERPRINT}\nr1\nreplies\n1500"
     frame = bytearray(SEALER.unseal(job.payload, context))
-    assert frame[1] == 1
-    frame[1] = 2
+    assert frame[1] == FRAME_VERSION
+    frame[1] += 1
     with pytest.raises(FrameError, match="version"):
         unseal_job(replace(job, payload=SEALER.seal(bytes(frame), context)), FINGERPRINT, SEALER)
 

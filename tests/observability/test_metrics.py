@@ -11,7 +11,7 @@ TABLE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 def report(reason: RejectionReason | None) -> SampleReport:
     status = "used" if reason is None else "rejected"
-    return SampleReport(0, "0" * 64, status, reason, None, None, None, None, None, 0.0)
+    return SampleReport(0, "0" * 64, status, reason, None, None, None, None, None, None, 0.0)
 
 
 def test_every_metric_is_documented_with_its_type_and_labels() -> None:

@@ -17,6 +17,8 @@ from service.types import (
     Embedding,
     EngineStatus,
     FacePolicy,
+    FaceQuality,
+    HeadPose,
     RejectedSample,
     RejectionReason,
     SampleOutcome,
@@ -49,6 +51,7 @@ def embed(digest: str, norm: float = 10.0, eye_distance: float = 40.0) -> Embedd
     return EmbeddedSample(
         digest,
         Detection((0.0, 0.0, 60.0, 60.0), 0.9, landmarks),
+        FaceQuality(12.5, 0.5, HeadPose(-3.0, 1.5)),
         Embedding((vector / np.linalg.norm(vector)).astype(np.float32), norm),
     )
 

@@ -15,7 +15,7 @@ from service.errors import (
 )
 from service.pipeline.set_keys import digest_sample
 from service.pipeline.template_creation import CreationPolicy, TemplateCreator
-from service.types import FacePolicy, RejectionReason
+from service.types import FacePolicy, QualityLimits, RejectionReason
 from service.vision.sniffing import ImageLimits
 from tests.pipeline.fakes import FINGERPRINT, FakeEngine, MemoryStore, embed, png
 
@@ -24,6 +24,7 @@ POLICY = CreationPolicy(
     max_sample_bytes=1000,
     image_limits=ImageLimits(max_pixels=10_000, max_side=1000, max_jpeg_scans=100, max_scan_megapixels=250.0),
     min_eye_distance_pixels=8.0,
+    quality_limits=QualityLimits(),
     timeout_s=5.0,
     template_ttl_s=60,
 )
@@ -171,6 +172,7 @@ async def test_time_that_ran_out_is_an_error_before_the_engine_is_asked() -> Non
             max_sample_bytes=1000,
             image_limits=POLICY.image_limits,
             min_eye_distance_pixels=8.0,
+            quality_limits=QualityLimits(),
             timeout_s=1e-9,
             template_ttl_s=60,
         )

@@ -10,6 +10,8 @@ from service.types import (
     Detection,
     EmbeddedSample,
     Embedding,
+    FaceQuality,
+    HeadPose,
     RejectionReason,
     SampleReport,
     Template,
@@ -30,6 +32,7 @@ def make_embedded(name: str) -> EmbeddedSample:
     return EmbeddedSample(
         digest_of(name),
         Detection((-1.5, 2.0, 60.25, 70.0), 0.93, generator.random((5, 2), np.float32) * 100),
+        FaceQuality(12.5, 0.5, HeadPose(-3.0, 1.5)),
         Embedding(vector / np.linalg.norm(vector), 9.75),
     )
 
@@ -53,6 +56,7 @@ def make_template(template_id: str = "tpl-1", *samples: str) -> Template:
                 box=used.detection.box,
                 landmarks=tuple((float(x), float(y)) for x, y in used.detection.landmarks),
                 detection_score=0.93,
+                face_quality=used.quality,
                 feature_norm=9.75,
                 core_rank=0,
                 weight=1.0,
@@ -66,6 +70,7 @@ def make_template(template_id: str = "tpl-1", *samples: str) -> Template:
                     box=None,
                     landmarks=None,
                     detection_score=None,
+                    face_quality=None,
                     feature_norm=None,
                     core_rank=None,
                     weight=0.0,

@@ -151,8 +151,11 @@ def test_leftovers_of_the_job_stream_are_rewritten_away(valkey: EmbeddedValkey, 
             client.xdel("jobs", entry)
 
         def shrunk() -> bool:
-            files = (short_path / "valkey" / "appendonlydir").iterdir()
-            return sum(path.stat().st_size for path in files) < 4_000_000
+            try:
+                files = (short_path / "valkey" / "appendonlydir").iterdir()
+                return sum(path.stat().st_size for path in files) < 4_000_000
+            except FileNotFoundError:  # the server renamed one in between
+                return False
 
         _wait_for(shrunk)
         assert client.get("kept") == b"yes"

@@ -8,6 +8,7 @@ import pytest
 from service.store.frames import FrameError, FrameReader, pack_frame
 from service.store.records import (
     EMBEDDED_SAMPLE_FIELDS,
+    TEMPLATE_RECORD,
     decode_template,
     embedded_sample_row,
     encode_template,
@@ -46,8 +47,8 @@ def test_an_embedded_sample_comes_back_bit_by_bit() -> None:
 
 def test_another_layout_is_refused() -> None:
     frame = bytearray(encode_template(make_template()))
-    assert frame[1] == 1  # the version stands right after the row's length
-    frame[1] = 2
+    assert frame[1] == TEMPLATE_RECORD  # the version stands right after the row's length
+    frame[1] += 1
     with pytest.raises(FrameError, match="layout"):
         decode_template(bytes(frame))
 
