@@ -17,7 +17,7 @@ from service.observability.metrics import Metrics
 from service.pipeline.batch_verification import BatchVerifier
 from service.pipeline.template_creation import TemplateCreator
 from service.pipeline.verification import Verifier
-from service.policies import creation_policy
+from service.policies import creation_policy, quality_scale
 from service.protocols import TemplateEngine, TemplateSealer, TemplateStore
 from service.runtime.pack import Pack, load_pack
 from service.settings import EngineKind, Settings
@@ -77,7 +77,8 @@ def assemble_parts(
     metrics: Metrics,
 ) -> ServiceParts:
     """The pipeline around an engine and a store; opens nothing."""
-    creator = TemplateCreator(engine, store, pack.fingerprint, creation_policy(settings))
+    scale = quality_scale(pack.calibration)
+    creator = TemplateCreator(engine, store, pack.fingerprint, creation_policy(settings, scale), quality_scale=scale)
     calibrator = PackCalibrator(pack.calibration)
     verifier = Verifier(
         creator,

@@ -8,6 +8,7 @@
     |  +- TooManySamplesError              413 too_many_samples
     |  +- NoSamplesError                   422 no_samples
     |  +- NoUsableSampleError              422 no_usable_sample       (with the report of every sample)
+    |  +- InconsistentSetError             422 inconsistent_set       (with the report of every sample)
     |  +- InvalidVectorError               422 invalid_vector
     |  +- InvalidSealedTemplateError       422 invalid_sealed_template
     |  +- UnknownOperatingPointError       422 unknown_operating_point
@@ -106,16 +107,24 @@ class NoSamplesError(RequestError):
     title = "No samples in the request"
 
 
-class NoUsableSampleError(RequestError):
-    """Every sample was rejected; `reports` says why, one by one."""
+class RefusedSetError(RequestError):
+    """No template was made of a set; `reports` says why, sample by sample."""
 
-    code = "no_usable_sample"
     status = 422
-    title = "No usable sample"
 
     def __init__(self, detail: str, reports: Sequence[SampleReport]) -> None:
         super().__init__(detail)
         self.reports = tuple(reports)
+
+
+class NoUsableSampleError(RefusedSetError):
+    code = "no_usable_sample"
+    title = "No usable sample"
+
+
+class InconsistentSetError(RefusedSetError):
+    code = "inconsistent_set"
+    title = "Faces of more than one person"
 
 
 class InvalidVectorError(RequestError):

@@ -51,7 +51,9 @@ class Quality(BaseModel):
     max_brightness: float = Field(1.0, ge=0, le=1, description="Mean luminance of the face.")
     max_yaw_degrees: float = Field(180.0, ge=0, le=180, description="Turn to a side, within some ten degrees.")
     max_roll_degrees: float = Field(180.0, ge=0, le=180, description="Tilt.")
-    min_feature_norm: float = Field(0.0, ge=0, description="Length of the embedding; its range is the pack's own.")
+    min_sample_quality: float = Field(
+        0.0, ge=0, le=100, description="Feature norm on the pack's scale: the share of photographs that are poorer."
+    )
 
 
 class Retention(BaseModel):

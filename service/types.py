@@ -7,6 +7,7 @@ image (after the EXIF turn), x to the right and y down, origin at the centre of 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -23,6 +24,19 @@ class FacePolicy(StrEnum):
     """The face whose box is centred nearest to the middle of the image."""
     ONLY = "only"
     """A sample with several faces is rejected (`several_faces`)."""
+    CONSISTENT = "consistent"
+    """The face that agrees with the other samples of the set."""
+
+
+class ConsistencyPolicy(StrEnum):
+    """What becomes of a set whose faces do not look like one person's."""
+
+    WARN = "warn"
+    """All samples are used; the report says which do not agree."""
+    DROP = "drop"
+    """Those outside the largest group are rejected (`inconsistent`)."""
+    REFUSE = "refuse"
+    """No template is made (`inconsistent_set`)."""
 
 
 class RejectionReason(StrEnum):
@@ -58,6 +72,8 @@ class RejectionReason(StrEnum):
     """Tilted further than `quality.max_roll_degrees`."""
     LOW_QUALITY = "low_quality"
     """A feature norm below `quality.min_feature_norm`."""
+    INCONSISTENT = "inconsistent"
+    """Does not look like the person of the other samples, under the consistency policies `drop` and `refuse`."""
     UNUSABLE_EMBEDDING = "unusable_embedding"
     """The embedder's output is not finite or has no length."""
     DUPLICATE = "duplicate"
@@ -128,13 +144,27 @@ class Embedding:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddedSample:
-    """A sample that became an embedding."""
+class EmbeddedFace:
+    """A face that became an embedding."""
 
-    digest: str
     detection: Detection
     quality: FaceQuality
     embedding: Embedding
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedSample:
+    """A sample of which a face became an embedding."""
+
+    digest: str
+    face: EmbeddedFace
+    others: tuple[EmbeddedFace, ...] = ()
+    """Under the face policy `consistent`: the faces that were not taken, in another set perhaps to be."""
+
+    @property
+    def embedding(self) -> Embedding:
+        """Of the face that is taken."""
+        return self.face.embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +223,7 @@ class SetRequest:
     timeout_s: float
     """Time left for the answer, counted from the hand-over; work past it is dropped."""
     quality_limits: QualityLimits = QualityLimits()
+    consistency_policy: ConsistencyPolicy = ConsistencyPolicy.WARN
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +237,9 @@ class SetResult:
     """Over the embedded outcomes, in their order; None when no sample could be embedded."""
     stage_seconds: dict[str, float]
     """Wall time of the batch that this set was part of, by stage: queue, decode, detect, align, embed, aggregate."""
+    groups: tuple[int | None, ...]
+    """Of each outcome: 0 for the largest group of faces that agree, 1, 2, ... for the others; None where no face was
+    embedded, and for every outcome where the pack cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +262,10 @@ class SampleReport:
     """0 for the first core sample picked, 1 for the second, ...; None outside the core."""
     weight: float
     """Share in the template, 0..1; 0 when rejected."""
+    quality: float | None = None
+    """The feature norm on the pack's scale, 0..100; None where it has none."""
+    group: int | None = None
+    """0: agrees with most of the set; 1, 2, ...: another group; None: not known."""
 
     @property
     def eye_distance(self) -> float | None:
@@ -254,11 +292,24 @@ class Template:
     """Unix time, seconds."""
     reports: tuple[SampleReport, ...]
     """One line per sample of the upload that made it, in its order."""
+    quality: float | None = None
+    """The template norm on the pack's scale, 0..100; None where it has none."""
 
     @property
     def sample_digests(self) -> tuple[str, ...]:
         """SHA-256 of every distinct submitted sample, sorted."""
         return tuple(sorted({report.digest for report in self.reports}))
+
+    @property
+    def is_consistent(self) -> bool | None:
+        """Whether all faces of the upload, those dropped for it included, look like one person's; None: not known."""
+        return are_consistent(self.reports)
+
+
+def are_consistent(reports: Sequence[SampleReport]) -> bool | None:
+    """As `Template.is_consistent`, of these lines."""
+    groups = {report.group for report in reports} - {None}
+    return groups == {0} if groups else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def draw_group(
         for cache, people in drawn:
             for side in (0, 1):
                 rows = [_draw(kind, halves[side], rng) for _, halves in people]
-                sides[side].append(_templates_of(cache, rows, aggregate))
+                sides[side].append(templates_with_norms(cache, rows, aggregate))
         kinds.append(PairedTemplates(_join(sides[0]), _join(sides[1])))
     mated = [len(person.images) >= 2 for _, people in drawn for person, _ in people]
     return TemplateGroup(tuple(kinds), np.array(mated, dtype=bool))
@@ -83,7 +83,7 @@ def _draw(kind: Kind, images: tuple[ImageVersions, ...], rng: np.random.Generato
     return draw_samples(images, rng, size=int(rng.integers(2, 21)), degraded_share=share, longest_clip=1)
 
 
-def _templates_of(cache: EmbeddingCache, sets: Sequence[Rows], aggregate: AggregateWithNorms) -> Templates:
+def templates_with_norms(cache: EmbeddingCache, sets: Sequence[Rows], aggregate: AggregateWithNorms) -> Templates:
     """In batches of sets of like size, in the order given."""
     order = np.argsort([len(rows) for rows in sets], kind="stable")
     parts = [

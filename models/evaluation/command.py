@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from models.evaluation import calibrate, cost, ijb, lfw_pairs, measure, sets
+from models.evaluation import calibrate, consistency_command, cost, discard, ijb, lfw_pairs, measure, sets
 from models.evaluation.report import command as report
 
 COMMANDS = {
@@ -14,6 +14,8 @@ COMMANDS = {
     "ijb": (ijb.main, "1:1 verification on IJB-B or IJB-C"),
     "cost": (cost.main, "parameters, multiply-adds and time of an aggregator by set size"),
     "report": (report.main, "all of it on the LFW test people, written to docs/evaluation"),
+    "consistency": (consistency_command.main, "how well a pack tells sets of one person from sets of several"),
+    "discard": (discard.main, "how FNMR falls as the poorest samples and templates are left out"),
     "calibrate": (calibrate.main, "thresholds at the operating points"),
 }
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from service.api.multipart_body import SAMPLES_FIELD
 from service.api.schemas import Include, ProblemDocument, TemplateBody, VerifyBody
-from service.types import FacePolicy
+from service.types import ConsistencyPolicy, FacePolicy
 
 _REFERENCES = "#/components/schemas/{model}"
 
@@ -25,6 +25,11 @@ _MULTIPART_TEMPLATE: dict[str, Any] = {
             "items": {"type": "string", "contentMediaType": "application/octet-stream"},
         },
         "face_policy": {"type": "string", "enum": [policy.value for policy in FacePolicy], "default": "largest"},
+        "consistency_policy": {
+            "type": "string",
+            "enum": [policy.value for policy in ConsistencyPolicy],
+            "default": "warn",
+        },
         "include": {
             "type": "string",
             "description": "Of " + ", ".join(f"`{include}`" for include in Include) + "; several with commas.",

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.schemas import ProblemDocument, sample_entry
-from service.errors import CorefaceError, InvalidRequestError, NoUsableSampleError, RequestError, ServiceError
+from service.errors import CorefaceError, InvalidRequestError, RefusedSetError, RequestError, ServiceError
 from service.observability.logs import describe_exception
 from service.observability.request_context import request_id_of
 from service.observability.request_observation import CLIENT_GONE_STATUS
@@ -97,7 +97,7 @@ def coreface_problem(scope: Scope, error: CorefaceError) -> Response:
     headers: dict[str, str] = {}
     if isinstance(error, RequestError) and error.side is not None:
         members["side"] = error.side
-    if isinstance(error, NoUsableSampleError):
+    if isinstance(error, RefusedSetError):
         members["samples"] = [sample_entry(report).model_dump(mode="json") for report in error.reports]
     if isinstance(error, InvalidFieldsError):
         members["errors"] = [{"pointer": field.pointer, "detail": field.detail} for field in error.fields]

@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from service.api.base64_stream import decode_base64
-from service.types import FacePolicy, RejectionReason, SampleReport
+from service.types import ConsistencyPolicy, FacePolicy, RejectionReason, SampleReport
 
 MAX_VECTOR_WIDTH = 2048
 MAX_MEMBERS = 16
@@ -81,6 +81,9 @@ class TemplateBody(_Body):
 
     samples: list[Base64Bytes] = Field(fail_fast=True, description="Images of one subject, base64.")
     face_policy: FacePolicy = Field(FacePolicy.LARGEST, description="Which face of a sample is taken.")
+    consistency_policy: ConsistencyPolicy = Field(
+        ConsistencyPolicy.WARN, description="What becomes of faces that do not look like one person's."
+    )
     include: list[Include] = Field(
         default=[], max_length=MAX_MEMBERS, description="What the answer holds beside the report."
     )
@@ -102,6 +105,9 @@ class SideBody(_Body):
     sealed_template: Base64Bytes | None = Field(None, description="As /v1/templates answered it, base64.")
     samples: Annotated[list[Base64Bytes], _SAMPLES] | None = Field(None, description="Images of one subject, base64.")
     face_policy: FacePolicy | None = Field(None, description="With `samples`: which face of a sample is taken.")
+    consistency_policy: ConsistencyPolicy | None = Field(
+        None, description="With `samples`: what becomes of faces that do not look like one person's."
+    )
 
     @model_validator(mode="after")
     def _check_kind(self) -> SideBody:
@@ -116,6 +122,8 @@ class SideBody(_Body):
             raise PydanticCustomError("side_kind", "`template_norm` goes with `vector` only.")
         if self.face_policy is not None and self.samples is None:
             raise PydanticCustomError("side_kind", "`face_policy` goes with `samples` only.")
+        if self.consistency_policy is not None and self.samples is None:
+            raise PydanticCustomError("side_kind", "`consistency_policy` goes with `samples` only.")
         return self
 
 
@@ -174,6 +182,10 @@ class SampleEntry(BaseModel):
     yaw: float | None = Field(description="Degrees; positive: turned to the image's right.")
     roll: float | None = Field(description="Degrees; positive: leaning to the image's right.")
     feature_norm: float | None = Field(description="Length of the embedding; tracks quality.")
+    quality: float | None = Field(description="The feature norm on the pack's scale, 0..100; null: no scale.")
+    group: int | None = Field(
+        description="0: looks like most of the set; 1, 2, ...: faces that do not; null: no face, or not known."
+    )
     core_rank: int | None = Field(description="0 for the first core sample picked; null outside the core.")
     weight: float = Field(description="Share in the template, 0..1.")
 
@@ -185,6 +197,10 @@ class TemplateAnswer(BaseModel):
     created_at: datetime
     expires_at: datetime
     template_norm: float = Field(description="Length of the template before normalisation; tracks quality.")
+    quality: float | None = Field(description="The template norm on the pack's scale, 0..100; null: no scale.")
+    consistent: bool | None = Field(
+        description="Whether all faces of the upload look like one person's; null: the pack cannot tell."
+    )
     samples: list[SampleEntry]
     vector: list[float] = Field(default=[], description="With `include=vector`: unit length.")
     sealed_template: str = Field(
@@ -198,12 +214,18 @@ class StoredTemplateAnswer(BaseModel):
     created_at: datetime
     expires_at: datetime
     template_norm: float
+    quality: float | None
+    consistent: bool | None
     samples: list[SampleEntry] = Field(description="As answered to the upload that made it.")
 
 
 class SideAnswer(BaseModel):
     template_norm: float | None = Field(description="Null for a vector that was sent without one.")
+    quality: float | None = Field(description="The template norm on the pack's scale, 0..100; null: not known.")
     quality_level: str = Field(description="Of the template, by its norm; see /v1/packs/current. `unknown` without.")
+    consistent: bool | None = Field(
+        description="For a sample set: whether all its faces look like one person's; null: not known."
+    )
     samples: list[SampleEntry] | None = Field(description="For a sample set.")
 
 
@@ -332,7 +354,9 @@ class ProblemDocument(BaseModel):
         default=None, description="With /v1/verify: the side that is at fault, where it is one of them."
     )
     errors: list[FieldProblemEntry] = Field(default=[], description="With `invalid_request`: the wrong fields.")
-    samples: list[SampleEntry] = Field(default=[], description="With `no_usable_sample`: why, one by one.")
+    samples: list[SampleEntry] = Field(
+        default=[], description="With `no_usable_sample` and `inconsistent_set`: why, one by one."
+    )
     checks: list[CheckAnswer] = Field(default=[], description="With `not_ready` of /health/ready.")
 
 
@@ -351,6 +375,8 @@ def sample_entry(report: SampleReport) -> SampleEntry:
         yaw=None if quality is None else quality.pose.yaw,
         roll=None if quality is None else quality.pose.roll,
         feature_norm=report.feature_norm,
+        quality=report.quality,
+        group=report.group,
         core_rank=report.core_rank,
         weight=report.weight,
     )

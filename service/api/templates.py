@@ -14,6 +14,7 @@ from service.api.uploads import TemplateUpload, read_template_upload
 from service.errors import (
     DeadlineExceededError,
     FingerprintMismatchError,
+    InconsistentSetError,
     InferenceFailedError,
     InvalidRequestError,
     NoSamplesError,
@@ -37,6 +38,7 @@ UPLOAD_ERRORS = (
     UnsupportedContentTypeError,
     NoSamplesError,
     NoUsableSampleError,
+    InconsistentSetError,
     SetQuarantinedError,
     OverloadedError,
     InferenceFailedError,
@@ -67,7 +69,7 @@ async def create_template(request: Request, response: Response, parts: Parts) ->
     201 for a new template, 200 when this very set was sent before and its template is still kept.
     """
     upload = await read_template_upload(request, parts.limits)
-    created = await run_while_connected(request, parts.creator.create(upload.samples, upload.face_policy))
+    created = await run_while_connected(request, parts.creator.create(upload.samples, upload.policies))
     _count(parts, created)
     response.status_code = 200 if created.cached else 201
     response.headers["Location"] = f"/v1/templates/{created.template.template_id}"
@@ -88,6 +90,8 @@ async def get_template(template_id: str, parts: Parts) -> StoredTemplateAnswer:
         created_at=instant(template.created_at),
         expires_at=instant(template.expires_at),
         template_norm=template.norm,
+        quality=template.quality,
+        consistent=template.is_consistent,
         samples=[sample_entry(report) for report in template.reports],
     )
 
@@ -115,7 +119,7 @@ def _count(parts: ServiceParts, created: CreatedTemplate) -> None:
     parts.metrics.template_answered(cached=created.cached)
     parts.metrics.stages_timed(created.stage_seconds)
     if not created.cached:
-        parts.metrics.samples_reported(created.reports)
+        parts.metrics.set_reported(created.reports)
 
 
 def _template_answer(parts: ServiceParts, upload: TemplateUpload, created: CreatedTemplate) -> TemplateAnswer:
@@ -127,6 +131,8 @@ def _template_answer(parts: ServiceParts, upload: TemplateUpload, created: Creat
         created_at=instant(template.created_at),
         expires_at=instant(template.expires_at),
         template_norm=template.norm,
+        quality=template.quality,
+        consistent=template.is_consistent,
         samples=[sample_entry(report) for report in created.reports],
     )
     if Include.VECTOR in upload.include:

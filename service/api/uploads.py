@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeVar
 
 from fastapi import Request
@@ -17,20 +18,22 @@ from service.api.problems import MAX_REPORTED_FIELDS, FieldProblem, InvalidField
 from service.api.request_body import read_body, refuse_by_headers
 from service.api.schemas import MAX_REFERENCES, DecodingContext, Include, TemplateBody, VerifyBody
 from service.errors import InvalidRequestError, UnsupportedContentTypeError
+from service.pipeline.template_creation import SetPolicies
 from service.settings import Limits
-from service.types import FacePolicy
+from service.types import ConsistencyPolicy, FacePolicy
 
 MULTIPART = b"multipart/form-data"
 JSON = b"application/json"
-_FORM_FIELDS = frozenset({"face_policy", "include"})
+_FORM_FIELDS = frozenset({"face_policy", "consistency_policy", "include"})
 
 _Body = TypeVar("_Body", bound=BaseModel)
+_Policy = TypeVar("_Policy", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateUpload:
     samples: tuple[bytes, ...]
-    face_policy: FacePolicy
+    policies: SetPolicies
     include: frozenset[Include]
 
 
@@ -42,7 +45,8 @@ async def read_template_upload(request: Request, limits: Limits) -> TemplateUplo
         return _from_form(await _read_multipart(request, options, limits))
     if content_type == JSON:
         body = validate_body(TemplateBody, await _read_json(request, limits, limits.max_samples), limits)
-        return TemplateUpload(tuple(body.samples), body.face_policy, frozenset(body.include))
+        policies = SetPolicies(body.face_policy, body.consistency_policy)
+        return TemplateUpload(tuple(body.samples), policies, frozenset(body.include))
     raise UnsupportedContentTypeError(
         "Send multipart/form-data with the images in the field `samples`, or application/json with base64."
     )
@@ -96,15 +100,20 @@ async def _read_multipart(request: Request, options: Mapping[bytes, bytes], limi
 
 
 def _from_form(body: MultipartBody) -> TemplateUpload:
-    return TemplateUpload(body.samples, _form_policy(body), _form_include(body))
+    policies = SetPolicies(
+        _form_policy(body, "face_policy", FacePolicy.LARGEST),
+        _form_policy(body, "consistency_policy", ConsistencyPolicy.WARN),
+    )
+    return TemplateUpload(body.samples, policies, _form_include(body))
 
 
-def _form_policy(body: MultipartBody) -> FacePolicy:
-    values = body.fields.get("face_policy", (FacePolicy.LARGEST.value,))
-    if len(values) != 1 or values[0] not in set(FacePolicy):
-        known = ", ".join(f"`{policy}`" for policy in FacePolicy)
-        raise _invalid_field("face_policy", f"Send one of {known}, once.")
-    return FacePolicy(values[0])
+def _form_policy(body: MultipartBody, name: str, default: _Policy) -> _Policy:
+    policies = type(default)
+    values = body.fields.get(name, (default.value,))
+    if len(values) != 1 or values[0] not in set(policies):
+        known = ", ".join(f"`{policy}`" for policy in policies)
+        raise _invalid_field(name, f"Send one of {known}, once.")
+    return policies(values[0])
 
 
 def _form_include(body: MultipartBody) -> frozenset[Include]:

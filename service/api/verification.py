@@ -37,8 +37,9 @@ from service.errors import (
     UnsupportedOperatingPointError,
 )
 from service.pipeline.batch_verification import BatchVerification, Outcome
+from service.pipeline.template_creation import SetPolicies
 from service.pipeline.verification import SampleSide, SealedSide, Side, SideReport, StoredSide, VectorSide
-from service.types import FacePolicy
+from service.types import are_consistent
 
 _SIDE_ERRORS = (
     TemplateNotFoundError,
@@ -79,7 +80,7 @@ async def verify(request: Request, parts: Parts) -> VerifyAnswer:
     calibrated = verification.comparison.calibrated
     point = calibrated.operating_point
     for report in (verification.reference, verification.probe):
-        parts.metrics.samples_reported(report.samples or ())
+        parts.metrics.set_reported(report.samples or ())
     answer = VerifyAnswer(
         decision="match" if verification.comparison.is_match else "non_match",
         score=calibrated.score,
@@ -161,9 +162,17 @@ def _side(body: SideBody) -> Side:
         return VectorSide(tuple(body.vector), body.fingerprint, body.template_norm)
     if body.sealed_template is not None:
         return SealedSide(body.sealed_template)
-    return SampleSide(tuple(body.samples or ()), body.face_policy or FacePolicy.LARGEST)
+    defaults = SetPolicies()
+    policies = SetPolicies(body.face_policy or defaults.face, body.consistency_policy or defaults.consistency)
+    return SampleSide(tuple(body.samples or ()), policies)
 
 
 def _side_answer(report: SideReport, level: str) -> SideAnswer:
     samples = None if report.samples is None else [sample_entry(sample) for sample in report.samples]
-    return SideAnswer(template_norm=report.template_norm, quality_level=level, samples=samples)
+    return SideAnswer(
+        template_norm=report.template_norm,
+        quality=report.quality,
+        quality_level=level,
+        consistent=None if report.samples is None else are_consistent(report.samples),
+        samples=samples,
+    )

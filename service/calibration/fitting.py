@@ -14,8 +14,10 @@ from service.runtime.calibration import (
     LEVEL_NAMES,
     BucketSpec,
     Calibration,
+    ConsistencySpec,
     LikelihoodSpec,
     OperatingPointSpec,
+    QualityScaleSpec,
 )
 
 POINTS = {f"fmr_1e-{digits}": 10.0**-digits for digits in range(2, 6)}
@@ -39,8 +41,11 @@ def fit_calibration(
     data: str,
     command: str,
     resamples: int,
+    quality_scale: QualityScaleSpec | None,
+    consistency: ConsistencySpec | None,
 ) -> Calibration:
-    """With as many quality levels as cost no operating point. See `compare_groups` for the groups.
+    """With as many quality levels as cost no operating point. See `compare_groups` for the groups. `quality_scale` and
+    `consistency` go with it as they are.
 
     An operating point is there when every bucket has 30 false matches behind it. Raises `UnsupportedDataError`.
     """
@@ -56,6 +61,8 @@ def fit_calibration(
         buckets=tuple(
             _fit_bucket(bucket, scores, names, resamples=resamples) for bucket, scores in comparisons.items()
         ),
+        quality_scale=quality_scale,
+        consistency=consistency,
     )
 
 

@@ -76,6 +76,9 @@ def calibrate(
                 "and half of a person's images against each other.",
                 command="coreface calibrate --images DIR",
                 resamples=_RESAMPLES,
+                # A scale of its own would make one quality mean two things.
+                quality_scale=None if pack.calibration is None else pack.calibration.quality_scale,
+                consistency=None if pack.calibration is None else pack.calibration.consistency,
             )
         except UnsupportedDataError as error:
             raise CalibrationError(f"{str(error)[0].upper()}{str(error)[1:]}.") from error

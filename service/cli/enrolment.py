@@ -6,7 +6,7 @@ import asyncio
 import base64
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.sample_sets import SampleSet, find_sample_sets
-from service.cli.service_options import FacePolicyOption, JsonOption, LocalOption, UrlOption
+from service.cli.service_options import ConsistencyPolicyOption, FacePolicyOption, JsonOption, LocalOption, UrlOption
 from service.cli.terminal import ProgressUpdate, Terminal
 from service.errors import SetupError
-from service.types import FacePolicy
+from service.types import ConsistencyPolicy, FacePolicy
 
 if TYPE_CHECKING:
     from service.cli.service_connection import Answer, ServiceConnection
@@ -31,6 +31,7 @@ def enrol(
     url: UrlOption = "http://127.0.0.1:8000",
     local: LocalOption = False,
     face_policy: FacePolicyOption = FacePolicy.LARGEST,
+    consistency_policy: ConsistencyPolicyOption = ConsistencyPolicy.WARN,
     output: Annotated[
         Path | None, typer.Option("--output", help="Write the sealed template of the one set to this .coreface file.")
     ] = None,
@@ -45,10 +46,11 @@ def enrol(
         raise SetupError(f"--output takes one set; there are {len(sets)}.")
     from service.cli.service_connection import connect_in_process, connect_to_service
 
+    policies = {"face_policy": face_policy.value, "consistency_policy": consistency_policy.value}
     terminal = Terminal(as_json=as_json)
     connection = connect_in_process() if local else connect_to_service(url)
     with terminal.progress("loading the model" if local else "connecting") as update:
-        entries = asyncio.run(_enrol_all(connection, sets, face_policy, output is not None, update))
+        entries = asyncio.run(_enrol_all(connection, sets, policies, output is not None, update))
     if output is not None and "template_id" in entries[0]:
         _write_privately(output, base64.b64decode(entries[0]["sealed_template"]))
     for entry in entries:
@@ -61,7 +63,7 @@ def enrol(
 async def _enrol_all(
     connection: AbstractAsyncContextManager[ServiceConnection],
     sets: Sequence[SampleSet],
-    face_policy: FacePolicy,
+    policies: Mapping[str, str],
     with_sealed: bool,
     update: ProgressUpdate,
 ) -> list[Answer]:
@@ -76,7 +78,7 @@ async def _enrol_all(
         async with places:
             try:
                 samples = await asyncio.to_thread(sample_set.read)
-                outcome = await service.enrol(samples, face_policy.value, include)
+                outcome = await service.enrol(samples, policies, include)
             except ServiceProblemError as error:
                 outcome = {"error": error.problem}
         done += 1
@@ -100,18 +102,19 @@ def _show(terminal: Terminal, sets: Sequence[SampleSet], entries: Sequence[Answe
         return
     if len(entries) == 1:
         _show_samples(terminal, sets[0], entries[0])
-    terminal.show_table(("set", "template", "used", "norm", ""), [_row(entry) for entry in entries])
+    terminal.show_table(("set", "template", "used", "quality", ""), [_row(entry) for entry in entries])
 
 
 def _show_samples(terminal: Terminal, sample_set: SampleSet, entry: Answer) -> None:
     samples = entry.get("samples") or entry.get("error", {}).get("samples") or []
     terminal.show_table(
-        ("sample", "status", "norm", "core", "weight"),
+        ("sample", "status", "quality", "group", "core", "weight"),
         [
             (
                 sample_set.files[sample["index"]].name,
                 sample["reason"] or sample["status"],
-                "-" if sample["feature_norm"] is None else f"{sample['feature_norm']:.2f}",
+                _number(sample["quality"]),
+                "-" if sample["group"] is None else str(sample["group"]),
                 "-" if sample["core_rank"] is None else str(sample["core_rank"] + 1),
                 f"{sample['weight']:.3f}",
             )
@@ -127,8 +130,14 @@ def _row(entry: Answer) -> tuple[str, ...]:
     if "error" in entry:
         return entry["name"], "-", f"0/{count}", "-", str(entry["error"].get("detail", entry["error"].get("code")))
     used = sum(sample["status"] == "used" for sample in entry["samples"])
-    note = "cached" if entry["cached"] else ""
-    return entry["name"], entry["template_id"], f"{used}/{count}", f"{entry['template_norm']:.2f}", note
+    notes = ["cached"] if entry["cached"] else []
+    if entry["consistent"] is False:
+        notes.append("its faces do not look like one person's")
+    return entry["name"], entry["template_id"], f"{used}/{count}", _number(entry["quality"]), ", ".join(notes)
+
+
+def _number(quality: float | None) -> str:
+    return "-" if quality is None else f"{quality:.0f}"
 
 
 def _write_privately(path: Path, data: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -32,10 +32,10 @@ class ServiceConnection:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
-    async def enrol(self, samples: Sequence[bytes], face_policy: str, include: Sequence[str]) -> Answer:
+    async def enrol(self, samples: Sequence[bytes], policies: Mapping[str, str], include: Sequence[str]) -> Answer:
         """POST /v1/templates. Raises `ServiceProblemError`, `SetupError`."""
         files = [("samples", ("sample", data, "application/octet-stream")) for data in samples]
-        fields = {"face_policy": face_policy, "include": ",".join(include)}
+        fields = {**policies, "include": ",".join(include)}
         return await self._post("/v1/templates", files=files, data=fields)
 
     async def verify(self, body: Answer) -> Answer:

@@ -6,11 +6,15 @@ from typing import Annotated
 
 import typer
 
-from service.types import FacePolicy
+from service.types import ConsistencyPolicy, FacePolicy
 
 UrlOption = Annotated[str, typer.Option("--url", envvar="COREFACE_URL", help="The running service to talk to.")]
 LocalOption = Annotated[
     bool, typer.Option("--local", help="Run the model in this process: no service, nothing is stored.")
 ]
 FacePolicyOption = Annotated[FacePolicy, typer.Option("--face-policy", help="Which face of an image is taken.")]
+ConsistencyPolicyOption = Annotated[
+    ConsistencyPolicy,
+    typer.Option("--consistency-policy", help="What becomes of faces that do not look like one person's."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]

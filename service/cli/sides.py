@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import typer
@@ -41,8 +41,9 @@ def split_sides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     raise SetupError("Name the reference, then `--`, then the probe: coreface verify A... -- B...")
 
 
-def read_side(arguments: Sequence[str], face_policy: str) -> dict[str, object]:
-    """One side as POST /v1/verify takes it: a template id, a sealed template, or images and folders of images.
+def read_side(arguments: Sequence[str], policies: Mapping[str, str]) -> dict[str, object]:
+    """One side as POST /v1/verify takes it: a template id, a sealed template, or images and folders of images
+    with `policies`.
 
     Raises `SetupError`.
     """
@@ -56,7 +57,7 @@ def read_side(arguments: Sequence[str], face_policy: str) -> dict[str, object]:
     files = [file for argument in arguments for file in _images(Path(argument))]
     return {
         "samples": [base64.b64encode(read_file(file)).decode("ascii") for file in files],
-        "face_policy": face_policy,
+        **policies,
     }
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.service_options import FacePolicyOption, JsonOption, LocalOption, UrlOption
+from service.cli.service_options import ConsistencyPolicyOption, FacePolicyOption, JsonOption, LocalOption, UrlOption
 from service.cli.sides import read_side, split_sides
 from service.cli.terminal import ProgressUpdate, Terminal
-from service.types import FacePolicy
+from service.types import ConsistencyPolicy, FacePolicy
 
 if TYPE_CHECKING:
     from service.cli.service_connection import Answer, ServiceConnection
@@ -31,13 +31,15 @@ def verify(
     url: UrlOption = "http://127.0.0.1:8000",
     local: LocalOption = False,
     face_policy: FacePolicyOption = FacePolicy.LARGEST,
+    consistency_policy: ConsistencyPolicyOption = ConsistencyPolicy.WARN,
     as_json: JsonOption = False,
 ) -> None:
     """Compare a reference with a probe. Ends with 0 for a match, 1 for a non-match, 2 for no decision."""
     reference, probe = split_sides(sides)
+    policies = {"face_policy": face_policy.value, "consistency_policy": consistency_policy.value}
     body: dict[str, object] = {
-        "reference": read_side(reference, face_policy.value),
-        "probe": read_side(probe, face_policy.value),
+        "reference": read_side(reference, policies),
+        "probe": read_side(probe, policies),
     }
     if operating_point is not None:
         body["operating_point"] = operating_point
@@ -82,4 +84,6 @@ def _show(terminal: Terminal, answer: Answer) -> None:
             used = sum(sample["status"] == "used" for sample in samples)
             reasons = ", ".join(sorted({sample["reason"] for sample in samples if sample["reason"]}))
             terminal.show_line(f"{side}: {used} of {len(samples)} samples used" + (f" ({reasons})" if reasons else ""))
+            if answer[side]["consistent"] is False:
+                terminal.show_line(f"{side}: its faces do not look like one person's")
     terminal.show_line("presentation-attack detection: not performed")

@@ -36,6 +36,7 @@ from service.store.records import (
 from service.store.sealing import PayloadSealer, UnsealingError
 from service.types import (
     Aggregation,
+    ConsistencyPolicy,
     EmbeddedSample,
     FacePolicy,
     QualityLimits,
@@ -49,10 +50,10 @@ from service.types import (
 
 FRAME_VERSION = 2
 
-_JOB_FIELDS = 7
+_JOB_FIELDS = 8
 _LIMIT_FIELDS = 7
 _OUTCOME_FIELDS = 5
-_RESULT_FIELDS = 5
+_RESULT_FIELDS = 6
 _ERROR_FIELDS = 4
 _AGGREGATION_FIELDS = 4
 _MAX_DETAIL_LENGTH = 1000
@@ -109,6 +110,7 @@ def seal_job(request: SetRequest, reply_stream: str, budget_ms: int, sealer: Pay
             request.face_policy.value,
             request.fingerprint,
             list(astuple(request.quality_limits)),
+            request.consistency_policy.value,
         ]
     )
     context = _job_context(request.request_id, reply_stream, budget_ms, request.fingerprint)
@@ -130,6 +132,7 @@ def unseal_job(job: SealedJob, fingerprint: str, sealer: PayloadSealer) -> SetRe
         face_policy=read_choice(reader, FacePolicy),
         fingerprint=reader.text(),
         quality_limits=QualityLimits(*reader.numbers(_LIMIT_FIELDS)),
+        consistency_policy=read_choice(reader, ConsistencyPolicy),
         timeout_s=job.budget_ms / 1000,
     )
     if (request.request_id, request.fingerprint) != (job.request_id, fingerprint):
@@ -147,6 +150,7 @@ def seal_reply(request_id: str, reply: SetResult | CorefaceError, fingerprint: s
             [_outcome_row(outcome) for outcome in reply.outcomes],
             None if reply.aggregation is None else _aggregation_row(reply.aggregation),
             [[stage, seconds] for stage, seconds in reply.stage_seconds.items()],
+            list(reply.groups),
         ]
     else:
         row = [FRAME_VERSION, request_id, reply.code, reply.detail[:_MAX_DETAIL_LENGTH]]
@@ -170,6 +174,7 @@ def unseal_reply(request_id: str, payload: bytes, fingerprint: str, sealer: Payl
         outcomes=tuple(_read_outcome(row) for row in reader.rows(_OUTCOME_FIELDS)),
         aggregation=reader.optional(lambda field: _read_aggregation(field.row(_AGGREGATION_FIELDS))),
         stage_seconds={row.text(): row.number() for row in reader.rows(2)},
+        groups=reader.many(lambda field: field.optional(FrameReader.integer)),
     )
 
 

@@ -11,6 +11,8 @@ def check_result(request: SetRequest, result: SetResult) -> SetResult:
     expected = sorted([sample.digest for sample in request.samples] + [sample.digest for sample in request.known])
     if result.request_id != request.request_id or [outcome.digest for outcome in result.outcomes] != expected:
         raise InferenceFailedError("The engine's answer belongs to another set; it was thrown away.")
+    if len(result.groups) != len(result.outcomes):
+        raise InferenceFailedError("The engine's answer does not group the samples of its set.")
     embedded = sum(isinstance(outcome, EmbeddedSample) for outcome in result.outcomes)
     weighted = 0 if result.aggregation is None else len(result.aggregation.weights)
     if embedded != weighted:

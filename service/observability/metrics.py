@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from service.types import SampleReport
+from service.types import SampleReport, are_consistent
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -39,6 +39,11 @@ class Metrics:
             ("outcome",),
             registry=self.registry,
         )
+        self._inconsistent_sets = Counter(
+            "coreface_inconsistent_sets",
+            "Fresh sets whose faces do not look like one person's.",
+            registry=self.registry,
+        )
         self._templates = Counter(
             "coreface_templates", "Templates answered, by where they came from.", ("origin",), registry=self.registry
         )
@@ -63,9 +68,12 @@ class Metrics:
         if problem_code is not None:
             self._failures.labels(problem_code).inc()
 
-    def samples_reported(self, reports: Iterable[SampleReport]) -> None:
+    def set_reported(self, reports: Sequence[SampleReport]) -> None:
+        """A fresh set, by the lines of its samples."""
         for report in reports:
             self._samples.labels(report.status if report.reason is None else report.reason.value).inc()
+        if reports and are_consistent(reports) is False:
+            self._inconsistent_sets.inc()
 
     def template_answered(self, *, cached: bool) -> None:
         self._templates.labels("cache" if cached else "engine").inc()

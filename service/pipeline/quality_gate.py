@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from service.types import Detection, FaceQuality, QualityLimits, RejectionReason
+from dataclasses import replace
+
+from service.types import (
+    Detection,
+    EmbeddedFace,
+    EmbeddedSample,
+    FaceQuality,
+    QualityLimits,
+    RejectedSample,
+    RejectionReason,
+    SampleOutcome,
+)
 
 
 def refuse_face(detection: Detection, quality: FaceQuality, limits: QualityLimits) -> RejectionReason | None:
@@ -18,6 +29,22 @@ def refuse_face(detection: Detection, quality: FaceQuality, limits: QualityLimit
     return next((reason for reason, is_broken in broken if is_broken), None)
 
 
-def refuse_norm(feature_norm: float, limits: QualityLimits) -> RejectionReason | None:
-    """`low_quality` where the feature norm is below its limit."""
-    return RejectionReason.LOW_QUALITY if feature_norm < limits.min_feature_norm else None
+def admit_sample(sample: EmbeddedSample, limits: QualityLimits) -> SampleOutcome:
+    """The sample with those of its faces that break no limit; rejected where all do. One that was embedded under looser
+    limits may be."""
+    faces = (sample.face, *sample.others)
+    admitted = tuple(face for face in faces if _refusal(face, limits) is None)
+    if len(admitted) == len(faces):
+        return sample
+    if admitted:
+        return replace(sample, face=admitted[0], others=admitted[1:])
+    face = sample.face
+    reason = _refusal(face, limits)
+    assert reason is not None  # noqa: S101  (it is not among the admitted)
+    return RejectedSample(sample.digest, reason, face.detection, face.quality, face.embedding.norm)
+
+
+def _refusal(face: EmbeddedFace, limits: QualityLimits) -> RejectionReason | None:
+    if face.embedding.norm < limits.min_feature_norm:
+        return refuse_face(face.detection, face.quality, limits) or RejectionReason.LOW_QUALITY
+    return refuse_face(face.detection, face.quality, limits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from service.calibration.quality_scale import QualityScale
 from service.types import (
     Aggregation,
     Detection,
@@ -20,21 +21,29 @@ REJECTED = "rejected"
 
 
 def report_samples(
-    upload: Sequence[str], outcomes: Sequence[SampleOutcome], aggregation: Aggregation | None
+    upload: Sequence[str],
+    outcomes: Sequence[SampleOutcome],
+    groups: Sequence[int | None],
+    aggregation: Aggregation | None,
+    scale: QualityScale,
 ) -> tuple[SampleReport, ...]:
     """One line per uploaded sample, in the order of upload.
 
-    `upload` holds digests; `outcomes` covers each distinct one; `aggregation` is over the embedded outcomes in
-    their order.
+    `upload` holds digests; `outcomes` covers each distinct one, and `groups` is aligned with it; `aggregation` is over
+    the embedded outcomes in their order.
     """
-    embedded = [outcome for outcome in outcomes if isinstance(outcome, EmbeddedSample)]
-    lines: dict[str, SampleReport] = {
-        outcome.digest: _rejected(outcome) for outcome in outcomes if isinstance(outcome, RejectedSample)
-    }
-    if aggregation is not None:
-        ranks = {index: rank for rank, index in enumerate(aggregation.core_indices)}
-        for index, outcome in enumerate(embedded):
-            lines[outcome.digest] = _used(outcome, ranks.get(index), aggregation.weights[index])
+    lines: dict[str, SampleReport] = {}
+    embedded = 0
+    for outcome, group in zip(outcomes, groups, strict=True):
+        if isinstance(outcome, RejectedSample):
+            line = _rejected(outcome)
+        else:
+            assert aggregation is not None  # noqa: S101  (`result_check`: whatever is embedded is aggregated)
+            line = _used(outcome, aggregation, embedded)
+            embedded += 1
+        norm = line.feature_norm
+        quality = None if norm is None else scale.of_sample(norm)
+        lines[outcome.digest] = replace(line, group=group, quality=quality)
     return _in_order(upload, lines)
 
 
@@ -57,19 +66,20 @@ def _in_order(upload: Sequence[str], lines: Mapping[str, SampleReport]) -> tuple
     return tuple(reports)
 
 
-def _used(outcome: EmbeddedSample, core_rank: int | None, weight: float) -> SampleReport:
+def _used(outcome: EmbeddedSample, aggregation: Aggregation, place: int) -> SampleReport:
+    face, core = outcome.face, aggregation.core_indices
     return SampleReport(
         index=0,
         digest=outcome.digest,
         status=USED,
         reason=None,
-        box=outcome.detection.box,
-        landmarks=_points(outcome.detection),
-        detection_score=outcome.detection.score,
-        face_quality=outcome.quality,
-        feature_norm=outcome.embedding.norm,
-        core_rank=core_rank,
-        weight=weight,
+        box=face.detection.box,
+        landmarks=_points(face.detection),
+        detection_score=face.detection.score,
+        face_quality=face.quality,
+        feature_norm=face.embedding.norm,
+        core_rank=core.index(place) if place in core else None,
+        weight=aggregation.weights[place],
     )
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import astuple
 
-from service.types import FacePolicy, QualityLimits
+from service.types import ConsistencyPolicy, FacePolicy, QualityLimits
 
 
 def digest_sample(data: bytes) -> str:
@@ -18,6 +18,7 @@ def set_key(
     digests: Iterable[str],
     fingerprint: str,
     face_policy: FacePolicy,
+    consistency_policy: ConsistencyPolicy,
     *,
     min_eye_distance_pixels: float,
     quality_limits: QualityLimits,
@@ -28,7 +29,8 @@ def set_key(
     """
     state = hashlib.sha256()
     limits = (float(min_eye_distance_pixels), *map(float, astuple(quality_limits)))
-    for part in (fingerprint, face_policy.value, repr(limits), *sorted(set(digests))):
+    policies = (face_policy.value, consistency_policy.value)
+    for part in (fingerprint, *policies, repr(limits), *sorted(set(digests))):
         state.update(part.encode())
         state.update(b"\n")
     return state.hexdigest()

@@ -15,15 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import CorefaceError, InferenceFailedError, SampleRejectedError
-from service.pipeline.quality_gate import refuse_face, refuse_norm
+from service.pipeline.quality_gate import admit_sample, refuse_face
+from service.pipeline.set_consistency import settle_set
 from service.pipeline.stage_clock import StageClock
 from service.protocols import FaceDetector, FaceEmbedder, SetAggregator
 from service.types import (
     Detection,
+    EmbeddedFace,
     EmbeddedSample,
     Embedding,
+    FacePolicy,
     FaceQuality,
-    QualityLimits,
     RejectedSample,
     RejectionReason,
     Sample,
@@ -32,8 +34,9 @@ from service.types import (
     SetResult,
 )
 from service.vision.alignment import align_face, arcface_template
+from service.vision.consistency import ConsistencyLimits
 from service.vision.decoding import decode_image
-from service.vision.face_selection import choose_face
+from service.vision.face_selection import candidate_faces, choose_face
 from service.vision.quality import measure_face
 from service.vision.sniffing import ImageLimits, sniff_image
 
@@ -95,13 +98,16 @@ class SetProcessor:
         limits: ImageLimits,
         *,
         min_eye_distance_pixels: float,
+        consistency: ConsistencyLimits | None,
         decode_threads: int,
     ) -> None:
+        """`consistency` None: the pack cannot tell whether faces agree."""
         self._detector = detector
         self._embedder = embedder
         self._aggregator = aggregator
         self._limits = limits
         self._min_eye_distance_pixels = min_eye_distance_pixels
+        self._consistency = consistency
         self._decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
 
     def close(self) -> None:
@@ -130,28 +136,48 @@ class SetProcessor:
 
     def _process_together(self, requests: Sequence[SetRequest]) -> list[SetResult]:
         clock = StageClock()
-        outcomes: dict[tuple[int, str], SampleOutcome] = {
-            (id(request), known.digest): _admit(known, request.quality_limits)
-            for request in requests
-            for known in request.known
-        }
-        jobs = [_Job(request, sample) for request in requests for sample in request.samples]
-        faces: list[_AlignedFace] = []
-        for chunk in self._chunks(jobs):
-            for result in self._align_faces(chunk, clock):
-                if isinstance(result, _Rejection):
-                    outcomes[result.job.key] = RejectedSample(
-                        result.job.sample.digest, result.reason, result.detection, result.quality
-                    )
-                else:
-                    faces.append(result)
-        for face, outcome in zip(faces, self._embed(faces, clock), strict=True):
-            outcomes[face.job.key] = outcome
+        outcomes = self._embed_jobs(
+            [_Job(request, sample) for request in requests for sample in request.samples], clock
+        )
+        for request in requests:
+            for known in request.known:
+                outcomes[id(request), known.digest] = admit_sample(known, request.quality_limits)
         # Sorted by digest: neither the order of upload nor what was cached decides how ties in the core fall.
         sorted_outcomes = [
             tuple(outcomes[id(request), digest] for digest in sorted(_digests(request))) for request in requests
         ]
         return self._aggregate(requests, sorted_outcomes, clock)
+
+    def _embed_jobs(self, jobs: Sequence[_Job], clock: StageClock) -> dict[tuple[int, str], SampleOutcome]:
+        faces: list[_AlignedFace] = []
+        rejections: list[_Rejection] = []
+        for chunk in self._chunks(jobs):
+            for result in self._align_faces(chunk, clock):
+                if isinstance(result, _Rejection):
+                    rejections.append(result)
+                else:
+                    faces.append(result)
+        embedded: dict[tuple[int, str], list[EmbeddedFace]] = {}
+        for face, embedding in zip(faces, self._embed(faces, clock), strict=True):
+            if embedding is None:
+                reason = RejectionReason.UNUSABLE_EMBEDDING
+                rejections.append(_Rejection(face.job, reason, face.detection, face.quality))
+            else:
+                found = EmbeddedFace(face.detection, face.quality, embedding)
+                embedded.setdefault(face.job.key, []).append(found)
+        outcomes: dict[tuple[int, str], SampleOutcome] = {}
+        for rejection in rejections:
+            # Of several rejected faces the first, the largest, is reported.
+            outcomes.setdefault(
+                rejection.job.key,
+                RejectedSample(rejection.job.sample.digest, rejection.reason, rejection.detection, rejection.quality),
+            )
+        for job in jobs:
+            if job.key in embedded:
+                first, *others = embedded[job.key]
+                sample = EmbeddedSample(job.sample.digest, first, tuple(others))
+                outcomes[job.key] = admit_sample(sample, job.request.quality_limits)
+        return outcomes
 
     def _chunks(self, jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
         chunk: list[_Job] = []
@@ -176,7 +202,9 @@ class SetProcessor:
         images = [result for result in decoded if isinstance(result, _DecodedSample)]
         with clock.stage("detect"):
             detections = self._detector.detect([image.image_bgr for image in images]) if images else []
-            chosen = [self._choose(image, faces) for image, faces in zip(images, detections, strict=True)]
+            chosen = [
+                result for image, faces in zip(images, detections, strict=True) for result in self._choose(image, faces)
+            ]
             found = [result for result in chosen if isinstance(result, _FoundFace)]
             refined = self._detector.refine_landmarks(
                 [face.image_bgr for face in found], [face.detection for face in found]
@@ -191,17 +219,16 @@ class SetProcessor:
         except SampleRejectedError as error:
             return _Rejection(job, error.reason)
 
-    def _choose(self, image: _DecodedSample, detections: Sequence[Detection]) -> _FoundFace | _Rejection:
+    def _choose(self, image: _DecodedSample, detections: Sequence[Detection]) -> list[_FoundFace | _Rejection]:
+        policy, least = image.job.request.face_policy, self._min_eye_distance_pixels
         try:
-            detection = choose_face(
-                detections,
-                image.job.request.face_policy,
-                self._min_eye_distance_pixels,
-                image_size=image.image_bgr.shape[:2],
-            )
+            if policy is FacePolicy.CONSISTENT:
+                chosen = candidate_faces(detections, least)
+            else:
+                chosen = [choose_face(detections, policy, least, image_size=image.image_bgr.shape[:2])]
         except SampleRejectedError as error:
-            return _Rejection(image.job, error.reason)
-        return _FoundFace(image.job, image.image_bgr, detection)
+            return [_Rejection(image.job, error.reason)]
+        return [_FoundFace(image.job, image.image_bgr, detection) for detection in chosen]
 
     def _align(self, face: _FoundFace, detection: Detection) -> _AlignedFace | _Rejection:
         try:
@@ -214,48 +241,34 @@ class SetProcessor:
             return _Rejection(face.job, reason, detection, quality)
         return _AlignedFace(face.job, detection, quality, aligned)
 
-    def _embed(self, faces: Sequence[_AlignedFace], clock: StageClock) -> list[SampleOutcome]:
+    def _embed(self, faces: Sequence[_AlignedFace], clock: StageClock) -> list[Embedding | None]:
         if not faces:
             return []
         with clock.stage("embed"):
-            embeddings = self._embedder.embed(np.stack([face.face_bgr for face in faces]))
-        return [
-            RejectedSample(face.job.sample.digest, RejectionReason.UNUSABLE_EMBEDDING, face.detection, face.quality)
-            if embedding is None
-            else _admit(
-                EmbeddedSample(face.job.sample.digest, face.detection, face.quality, embedding),
-                face.job.request.quality_limits,
-            )
-            for face, embedding in zip(faces, embeddings, strict=True)
-        ]
+            return self._embedder.embed(np.stack([face.face_bgr for face in faces]))
 
     def _aggregate(
         self, requests: Sequence[SetRequest], outcomes: Sequence[tuple[SampleOutcome, ...]], clock: StageClock
     ) -> list[SetResult]:
+        settled = [
+            settle_set(set_outcomes, request.face_policy, request.consistency_policy, self._consistency)
+            for request, set_outcomes in zip(requests, outcomes, strict=True)
+        ]
         sets: list[list[Embedding]] = [
-            [outcome.embedding for outcome in set_outcomes if isinstance(outcome, EmbeddedSample)]
-            for set_outcomes in outcomes
+            [outcome.embedding for outcome in each.outcomes if isinstance(outcome, EmbeddedSample)] for each in settled
         ]
         with clock.stage("aggregate"):
             aggregations = iter(self._aggregator.aggregate([embeddings for embeddings in sets if embeddings]))
         return [
             SetResult(
                 request_id=request.request_id,
-                outcomes=set_outcomes,
+                outcomes=each.outcomes,
                 aggregation=next(aggregations) if embeddings else None,
                 stage_seconds=clock.seconds,
+                groups=each.groups,
             )
-            for request, set_outcomes, embeddings in zip(requests, outcomes, sets, strict=True)
+            for request, each, embeddings in zip(requests, settled, sets, strict=True)
         ]
-
-
-def _admit(sample: EmbeddedSample, limits: QualityLimits) -> SampleOutcome:
-    """The sample, unless it breaks a limit: one that was embedded under looser limits may."""
-    norm = sample.embedding.norm
-    reason = refuse_face(sample.detection, sample.quality, limits) or refuse_norm(norm, limits)
-    if reason is None:
-        return sample
-    return RejectedSample(sample.digest, reason, sample.detection, sample.quality, norm)
 
 
 def _digests(request: SetRequest) -> list[str]:

@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from service.calibration.quality_scale import QualityScale
 from service.errors import (
     DeadlineExceededError,
+    InconsistentSetError,
     NoSamplesError,
     NoUsableSampleError,
     SampleRejectedError,
@@ -24,6 +26,7 @@ from service.pipeline.single_flight import SingleFlight
 from service.pipeline.stage_clock import StageClock
 from service.protocols import TemplateEngine, TemplateStore
 from service.types import (
+    ConsistencyPolicy,
     EmbeddedSample,
     FacePolicy,
     QualityLimits,
@@ -49,6 +52,14 @@ class CreationPolicy:
     quality_limits: QualityLimits
     timeout_s: float
     template_ttl_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetPolicies:
+    """What a caller decides for one sample set."""
+
+    face: FacePolicy = FacePolicy.LARGEST
+    consistency: ConsistencyPolicy = ConsistencyPolicy.WARN
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +94,23 @@ class TemplateCreator:
         fingerprint: str,
         policy: CreationPolicy,
         *,
+        quality_scale: QualityScale,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine
         self._store = store
         self._fingerprint = fingerprint
         self._policy = policy
+        self._quality_scale = quality_scale
         self._clock = clock
         self._flights: SingleFlight[tuple[Template, dict[str, float]]] = SingleFlight()
 
-    async def create(self, samples: Sequence[bytes], face_policy: FacePolicy, *, keep: bool = True) -> CreatedTemplate:
+    async def create(self, samples: Sequence[bytes], policies: SetPolicies, *, keep: bool = True) -> CreatedTemplate:
         """One template from the encoded images of one subject.
 
         With `keep` the template is stored and can be named by its id; without, only the embeddings are cached.
-        Raises `NoSamplesError`, `TooManySamplesError`, `NoUsableSampleError`, `DeadlineExceededError`, and what
-        the engine and the store raise. Nothing is kept of a set that fails.
+        Raises `NoSamplesError`, `TooManySamplesError`, `NoUsableSampleError`, `InconsistentSetError`,
+        `DeadlineExceededError`, and what the engine and the store raise. Nothing is kept of a set that fails.
         """
         if not samples:
             raise NoSamplesError("Send at least one image in the field `samples`.")
@@ -108,7 +121,8 @@ class TemplateCreator:
         key = set_key(
             upload.digests,
             self._fingerprint,
-            face_policy,
+            policies.face,
+            policies.consistency,
             min_eye_distance_pixels=self._policy.min_eye_distance_pixels,
             quality_limits=self._policy.quality_limits,
         )
@@ -117,7 +131,7 @@ class TemplateCreator:
             return CreatedTemplate(known, reorder_reports(upload.digests, known.reports), True, {})
         deadline = started + self._policy.timeout_s
         template, stage_seconds = await self._flights.run(
-            (key, keep), lambda: self._compute(upload, face_policy, key, keep, deadline)
+            (key, keep), lambda: self._compute(upload, policies, key, keep, deadline)
         )
         return CreatedTemplate(template, reorder_reports(upload.digests, template.reports), False, stage_seconds)
 
@@ -146,15 +160,20 @@ class TemplateCreator:
         return None
 
     async def _compute(
-        self, upload: _Upload, face_policy: FacePolicy, key: str, keep: bool, deadline: float
+        self, upload: _Upload, policies: SetPolicies, key: str, keep: bool, deadline: float
     ) -> tuple[Template, dict[str, float]]:
         clock = StageClock()
         with clock.stage("cache"):
-            known = await self._known_embeddings(upload, face_policy)
-        result = await self._embed_and_aggregate(upload, known, face_policy, deadline)
+            known = await self._known_embeddings(upload, policies.face)
+        result = await self._embed_and_aggregate(upload, known, policies, deadline)
         outcomes = (*upload.rejected, *result.outcomes)
-        reports = report_samples(upload.digests, outcomes, result.aggregation)
+        groups = (*(None for _ in upload.rejected), *result.groups)
+        reports = report_samples(upload.digests, outcomes, groups, result.aggregation, self._quality_scale)
         if result.aggregation is None:
+            if any(report.reason is RejectionReason.INCONSISTENT for report in reports):
+                raise InconsistentSetError(
+                    "The faces of this set do not look like one person's; see `group` of each sample.", reports
+                )
             raise NoUsableSampleError(
                 "None of the samples holds a usable face; see `samples` for each reason.", reports
             )
@@ -164,6 +183,7 @@ class TemplateCreator:
             fingerprint=self._fingerprint,
             vector=result.aggregation.vector,
             norm=result.aggregation.norm,
+            quality=self._quality_scale.of_template(result.aggregation.norm),
             created_at=now,
             expires_at=now + self._policy.template_ttl_s,
             reports=reports,
@@ -174,7 +194,7 @@ class TemplateCreator:
                 for outcome in result.outcomes
                 if isinstance(outcome, EmbeddedSample) and outcome.digest not in known
             ]
-            await self._store.put_embeddings(fresh, self._fingerprint, face_policy)
+            await self._store.put_embeddings(fresh, self._fingerprint, policies.face)
             if keep:
                 template = await self._store.put(template, key)
         return template, {**result.stage_seconds, **clock.seconds}
@@ -187,15 +207,15 @@ class TemplateCreator:
         return {
             digest: sample
             for digest, sample in cached.items()
-            if sample.detection.eye_distance >= self._policy.min_eye_distance_pixels
+            if sample.face.detection.eye_distance >= self._policy.min_eye_distance_pixels
         }
 
     async def _embed_and_aggregate(
-        self, upload: _Upload, known: dict[str, EmbeddedSample], face_policy: FacePolicy, deadline: float
+        self, upload: _Upload, known: dict[str, EmbeddedSample], policies: SetPolicies, deadline: float
     ) -> SetResult:
         request_id = secrets.token_hex(16)
         if not upload.accepted:
-            return SetResult(request_id, (), None, {})
+            return SetResult(request_id, (), None, {}, ())
         timeout_s = deadline - time.monotonic()
         if timeout_s <= 0:
             raise DeadlineExceededError("The time for this request ran out before its samples were embedded.")
@@ -203,9 +223,10 @@ class TemplateCreator:
             request_id=request_id,
             samples=tuple(sample for sample in upload.accepted if sample.digest not in known),
             known=tuple(known[digest] for digest in sorted(known)),
-            face_policy=face_policy,
+            face_policy=policies.face,
             fingerprint=self._fingerprint,
             timeout_s=timeout_s,
             quality_limits=self._policy.quality_limits,
+            consistency_policy=policies.consistency,
         )
         return await self._engine.create(request)

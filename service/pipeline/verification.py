@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import CorefaceError, FingerprintMismatchError, InvalidVectorError, RequestError
-from service.pipeline.template_creation import TemplateCreator
+from service.pipeline.template_creation import SetPolicies, TemplateCreator
 from service.protocols import ScoreCalibrator, TemplateSealer, TemplateStore
-from service.types import Comparison, FacePolicy, SampleReport, Template
+from service.types import Comparison, SampleReport, Template
 from service.vision.comparison import compare_vectors, decide
 
 
@@ -40,7 +40,7 @@ class SealedSide:
 @dataclass(frozen=True, slots=True)
 class SampleSide:
     samples: tuple[bytes, ...]
-    face_policy: FacePolicy
+    policies: SetPolicies
 
 
 Side = StoredSide | VectorSide | SealedSide | SampleSide
@@ -52,6 +52,8 @@ class SideReport:
 
     template_norm: float | None
     """None for a plain vector without one."""
+    quality: float | None
+    """The template norm on the pack's scale, 0..100; None for a plain vector and where the pack has none."""
     samples: tuple[SampleReport, ...] | None
     """For a sample set."""
 
@@ -72,8 +74,8 @@ class Descriptor:
     report: SideReport
 
     @classmethod
-    def of_template(cls, template: Template) -> Descriptor:
-        return cls(template.vector, SideReport(template.norm, None))
+    def of_template(cls, template: Template, samples: tuple[SampleReport, ...] | None = None) -> Descriptor:
+        return cls(template.vector, SideReport(template.norm, template.quality, samples))
 
 
 class Verifier:
@@ -129,9 +131,9 @@ class Verifier:
                 return self._from_template(self._sealer.unseal(data))
             case VectorSide():
                 return self._from_values(side)
-            case SampleSide(samples, face_policy):
-                created = await self._creator.create(samples, face_policy, keep=False)
-                return Descriptor(created.template.vector, SideReport(created.template.norm, created.reports))
+            case SampleSide(samples, policies):
+                created = await self._creator.create(samples, policies, keep=False)
+                return Descriptor.of_template(created.template, created.reports)
 
     def _from_template(self, template: Template) -> Descriptor:
         self._check_fingerprint(template.fingerprint)
@@ -153,7 +155,7 @@ class Verifier:
             raise InvalidVectorError("The vector must be finite and must not be zero.")
         vector /= peak  # so that the squares of the next line cannot overflow
         vector /= np.linalg.norm(vector)
-        return Descriptor(vector.astype(np.float32), SideReport(norm, None))
+        return Descriptor(vector.astype(np.float32), SideReport(norm, None, None))
 
     def _check_fingerprint(self, fingerprint: str) -> None:
         if fingerprint != self._fingerprint:

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 PointName = Annotated[str, Field(pattern=r"^fmr_1e-[1-9]$")]
 LEVEL_NAMES = {1: ("any",), 2: ("low", "high"), 3: ("low", "medium", "high")}
 """Of the quality levels, poorest first, by how many there are."""
+QUALITY_STEPS = 21
+"""Knots of a quality scale: 0, 5, ..., 100."""
 
 
 class _Strict(BaseModel):
@@ -60,6 +62,38 @@ class BucketSpec(_Strict):
     operating_points: tuple[OperatingPointSpec, ...] = Field(min_length=1)
 
 
+class QualityScaleSpec(_Strict):
+    """Quantiles of norms: every twentieth part of the reference photographs and templates."""
+
+    sample_norms: tuple[float, ...] = Field(min_length=QUALITY_STEPS, max_length=QUALITY_STEPS)
+    template_norms: tuple[float, ...] = Field(min_length=QUALITY_STEPS, max_length=QUALITY_STEPS)
+
+    @model_validator(mode="after")
+    def _check_rising(self) -> Self:
+        for norms in (self.sample_norms, self.template_norms):
+            if any(after <= before for before, after in pairwise(norms)):
+                raise ValueError("the norms of a quality scale rise")
+        return self
+
+
+class ConsistencySpec(_Strict):
+    """The least cosine between two groups of one person's faces, by the best norm of the poorer group: lines between
+    the knots, level beyond them."""
+
+    norms: tuple[float, ...] = Field(min_length=1, max_length=100)
+    cosines: tuple[float, ...] = Field(min_length=1, max_length=100)
+
+    @model_validator(mode="after")
+    def _check_monotone(self) -> Self:
+        if len(self.norms) != len(self.cosines):
+            raise ValueError("as many cosines as norms")
+        if any(after <= before for before, after in pairwise(self.norms)):
+            raise ValueError("the norms of the consistency limits rise")
+        if any(after < before for before, after in pairwise(self.cosines)):
+            raise ValueError("the cosines of the consistency limits never fall")
+        return self
+
+
 class Calibration(_Strict):
     """Of one fingerprint, with where it came from."""
 
@@ -72,6 +106,8 @@ class Calibration(_Strict):
         max_length=2, description="Template norms that part the quality levels; a norm at an edge is above it."
     )
     buckets: tuple[BucketSpec, ...]
+    quality_scale: QualityScaleSpec | None = None
+    consistency: ConsistencySpec | None = None
 
     @property
     def levels(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from service.store.frames import FrameError, FrameReader, array_field, pack_frame
 from service.types import (
     Detection,
+    EmbeddedFace,
     EmbeddedSample,
     Embedding,
     FaceQuality,
@@ -20,9 +21,10 @@ from service.types import (
 TEMPLATE_RECORD = 2
 """Version of the template's layout; an unknown one is refused."""
 
-_TEMPLATE_FIELDS = 8
-_REPORT_FIELDS = 11
-EMBEDDED_SAMPLE_FIELDS = 5
+_TEMPLATE_FIELDS = 9
+_REPORT_FIELDS = 13
+_FACE_FIELDS = 4
+EMBEDDED_SAMPLE_FIELDS = 3
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -39,6 +41,7 @@ def encode_template(template: Template) -> bytes:
             template.created_at,
             template.expires_at,
             [_report_row(report) for report in template.reports],
+            template.quality,
         ]
     )
 
@@ -56,24 +59,35 @@ def decode_template(frame: bytes) -> Template:
         created_at=reader.number(),
         expires_at=reader.number(),
         reports=tuple(_read_report(row) for row in reader.rows(_REPORT_FIELDS)),
+        quality=reader.optional(FrameReader.number),
     )
 
 
 def embedded_sample_row(sample: EmbeddedSample) -> list[object]:
     """A row of `EMBEDDED_SAMPLE_FIELDS` fields."""
-    return [
-        sample.digest,
-        detection_row(sample.detection),
-        quality_row(sample.quality),
-        array_field(sample.embedding.vector),
-        sample.embedding.norm,
-    ]
+    return [sample.digest, _face_row(sample.face), [_face_row(face) for face in sample.others]]
 
 
 def read_embedded_sample(row: FrameReader) -> EmbeddedSample:
     """Raises `FrameError`."""
     return EmbeddedSample(
         digest=row.text(),
+        face=_read_face(row.row(_FACE_FIELDS)),
+        others=tuple(_read_face(face) for face in row.rows(_FACE_FIELDS)),
+    )
+
+
+def _face_row(face: EmbeddedFace) -> list[object]:
+    return [
+        detection_row(face.detection),
+        quality_row(face.quality),
+        array_field(face.embedding.vector),
+        face.embedding.norm,
+    ]
+
+
+def _read_face(row: FrameReader) -> EmbeddedFace:
+    return EmbeddedFace(
         detection=read_detection(row),
         quality=read_quality(row),
         embedding=Embedding(row.array(-1), row.number()),
@@ -128,6 +142,8 @@ def _report_row(report: SampleReport) -> list[object]:
         report.feature_norm,
         report.core_rank,
         report.weight,
+        report.quality,
+        report.group,
     ]
 
 
@@ -144,6 +160,8 @@ def _read_report(row: FrameReader) -> SampleReport:
         feature_norm=row.optional(FrameReader.number),
         core_rank=row.optional(FrameReader.integer),
         weight=row.number(),
+        quality=row.optional(FrameReader.number),
+        group=row.optional(FrameReader.integer),
     )
 
 

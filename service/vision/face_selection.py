@@ -9,6 +9,9 @@ import numpy as np
 from service.errors import SampleRejectedError
 from service.types import Detection, FacePolicy, RejectionReason
 
+MOST_CANDIDATES = 8
+"""Faces of one picture that may be the subject's under the policy `consistent`: what a group picture may cost."""
+
 
 def choose_face(
     detections: Sequence[Detection],
@@ -17,7 +20,8 @@ def choose_face(
     *,
     image_size: tuple[int, ...],
 ) -> Detection:
-    """The face by the policy; among equals the one with the higher score, then the earlier one.
+    """The face by a policy that looks at one picture alone (not `consistent`); among equals the one with the higher
+    score, then the earlier one.
 
     `image_size`: height and width in pixels. Raises `SampleRejectedError`: `no_face`, `several_faces` (policy
     `only`), `too_small` where the eyes of the chosen face are closer together than `min_eye_distance_pixels`.
@@ -33,6 +37,17 @@ def choose_face(
     if not eye_distance(chosen) >= min_eye_distance_pixels:
         raise SampleRejectedError(RejectionReason.TOO_SMALL)
     return chosen
+
+
+def candidate_faces(detections: Sequence[Detection], min_eye_distance_pixels: float) -> list[Detection]:
+    """The usable faces, the largest first, at most `MOST_CANDIDATES`. Raises `SampleRejectedError`: `no_face`,
+    `too_small` where none is usable."""
+    if not detections:
+        raise SampleRejectedError(RejectionReason.NO_FACE)
+    usable = [detection for detection in detections if eye_distance(detection) >= min_eye_distance_pixels]
+    if not usable:
+        raise SampleRejectedError(RejectionReason.TOO_SMALL)
+    return sorted(usable, key=lambda detection: (-detection.area, -detection.score))[:MOST_CANDIDATES]
 
 
 def eye_distance(detection: Detection) -> float:

@@ -15,6 +15,7 @@ import uvicorn
 from service.api.application import build_application
 from service.api.dependencies import ServiceParts
 from service.calibration.calibrator import PackCalibrator
+from service.calibration.quality_scale import QualityScale
 from service.observability.metrics import Metrics
 from service.pipeline.batch_verification import BatchVerifier
 from service.pipeline.template_creation import CreationPolicy, TemplateCreator
@@ -73,7 +74,7 @@ class RunningApi:
         redis = connect_redis(self._redis_url, timeout_s=2.0)
         payload_sealer = PayloadSealer(_KEY, SealingPurpose.EMBEDDINGS)
         store = RedisTemplateStore(redis, self.sealer, payload_sealer, Retention())
-        creator = TemplateCreator(self.engine, store, self.pack.fingerprint, policy)
+        creator = TemplateCreator(self.engine, store, self.pack.fingerprint, policy, quality_scale=QualityScale(None))
         calibrator = PackCalibrator(self.pack.calibration)
         fingerprint = self.pack.fingerprint
         verifier = Verifier(creator, store, self.sealer, fingerprint=fingerprint, width=WIDTH, calibrator=calibrator)

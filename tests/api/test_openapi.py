@@ -40,7 +40,12 @@ def test_every_reference_leads_somewhere() -> None:
 def test_both_content_types_of_an_upload_are_described() -> None:
     body = describe_api()["paths"]["/v1/templates"]["post"]["requestBody"]["content"]
     assert set(body) == {"multipart/form-data", "application/json"}
-    assert set(body["multipart/form-data"]["schema"]["properties"]) == {"samples", "face_policy", "include"}
+    assert set(body["multipart/form-data"]["schema"]["properties"]) == {
+        "samples",
+        "face_policy",
+        "consistency_policy",
+        "include",
+    }
 
 
 def test_no_route_promises_another_form_of_error() -> None:

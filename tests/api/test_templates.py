@@ -37,6 +37,8 @@ def test_a_sample_set_becomes_a_template(api: RunningApi, fresh_png: FreshPng) -
         "created_at",
         "expires_at",
         "template_norm",
+        "quality",
+        "consistent",
         "samples",
     }
     assert answer["cached"] is False
@@ -57,6 +59,8 @@ def test_a_sample_set_becomes_a_template(api: RunningApi, fresh_png: FreshPng) -
         "yaw",
         "roll",
         "feature_norm",
+        "quality",
+        "group",
         "core_rank",
         "weight",
     }
@@ -83,6 +87,30 @@ def test_multipart_and_json_make_the_same_template(api: RunningApi, fresh_png: F
     answer = upload_json(api, *samples).json()
     assert answer["cached"] is True
     assert answer["template_id"] == created["template_id"]
+
+
+def test_the_consistency_policy_travels(api: RunningApi, fresh_png: FreshPng) -> None:
+    sample = fresh_png()
+    upload(api, sample, consistency_policy="drop")
+    upload_json(api, sample, consistency_policy="refuse")
+    assert [request.consistency_policy.value for request in api.engine.requests[-2:]] == ["drop", "refuse"]
+
+
+def test_a_set_of_several_people_is_told(api: RunningApi, fresh_png: FreshPng) -> None:
+    first, second = fresh_png(), fresh_png()
+    api.engine.foreign.add(digest_sample(second))
+    body = upload(api, first, second).json()
+    assert body["consistent"] is False
+    assert [sample["group"] for sample in body["samples"]] == [0, 1]
+    assert api.client.get(f"/v1/templates/{body['template_id']}").json()["consistent"] is False
+
+
+def test_a_refused_set_of_several_people_names_every_sample(api: RunningApi, fresh_png: FreshPng) -> None:
+    first, second = fresh_png(), fresh_png()
+    api.engine.refused.add(digest_sample(first))
+    response = upload(api, first, second, consistency_policy="refuse")
+    assert (response.status_code, response.json()["code"]) == (422, "inconsistent_set")
+    assert [sample["reason"] for sample in response.json()["samples"]] == ["inconsistent"] * 2
 
 
 def test_the_face_policy_travels(api: RunningApi, fresh_png: FreshPng) -> None:

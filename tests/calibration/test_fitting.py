@@ -10,7 +10,16 @@ from tests.calibration.groups import make_group
 
 
 def fit(everyone: TemplateGroup, again: list[TemplateGroup]) -> Calibration:
-    return fit_calibration(everyone, again, fingerprint="f" * 32, data="invented", command="none", resamples=20)
+    return fit_calibration(
+        everyone,
+        again,
+        fingerprint="f" * 32,
+        data="invented",
+        command="none",
+        resamples=20,
+        quality_scale=None,
+        consistency=None,
+    )
 
 
 def test_each_bucket_holds_the_rate_that_the_point_is_named_by() -> None:

@@ -39,7 +39,7 @@ async def test_a_service_that_stays_busy_is_told() -> None:
 async def test_a_problem_is_passed_on() -> None:
     service, seen = connection(httpx.Response(422, json={"code": "no_usable_sample", "detail": "None."}))
     with pytest.raises(ServiceProblemError) as caught:
-        await service.enrol([b"x"], "largest", [])
+        await service.enrol([b"x"], {"face_policy": "largest"}, [])
     assert caught.value.problem["code"] == "no_usable_sample"
     assert len(seen) == 1
 

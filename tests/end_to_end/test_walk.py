@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -151,6 +152,44 @@ def test_group_pictures_are_refused_where_only_one_face_may_be(
     response = upload(client, [shared_data / "photos" / name], face_policy="only")
     assert response.status_code == 422
     assert response.json()["samples"][0]["reason"] == "several_faces"
+
+
+def test_a_foreign_picture_is_found_and_dropped(client: httpx.Client, shared_data: Path) -> None:
+    own, foreign = pictures(shared_data, "Gerhard_Schroeder", 1, 4), pictures(shared_data, "Colin_Powell", 7, 7)
+    alone = enrol(client, own, include="vector")
+    assert alone["consistent"] is True
+    warned = enrol(client, [*own, *foreign], include="vector")
+    assert warned["consistent"] is False
+    assert [sample["group"] for sample in warned["samples"]] == [0, 0, 0, 0, 1]
+    dropped = enrol(client, [*own, *foreign], consistency_policy="drop", include="vector")
+    assert [sample["reason"] for sample in dropped["samples"]] == [None] * 4 + ["inconsistent"]
+    assert np.dot(dropped["vector"], alone["vector"]) == pytest.approx(1.0, abs=1e-6)
+    refused = upload(client, [*own, *foreign], consistency_policy="refuse")
+    assert (refused.status_code, refused.json()["code"]) == (422, "inconsistent_set")
+    assert [sample["group"] for sample in refused.json()["samples"]] == [0, 0, 0, 0, 1]
+
+
+def test_in_a_group_picture_the_face_that_agrees_with_the_rest_is_taken(
+    client: httpx.Client, shared_data: Path, tmp_path: Path
+) -> None:
+    subject, neighbour = pictures(shared_data, "Hugo_Chavez", 1, 3), pictures(shared_data, "Colin_Powell", 8, 8)
+    images = [cv2.imread(str(path)) for path in (*neighbour, subject[2])]
+    group = tmp_path / "group.png"
+    cv2.imwrite(str(group), np.concatenate([cv2.resize(images[0], (400, 400)), cv2.resize(images[1], (400, 400))], 1))
+    larger = tmp_path / "larger.png"
+    cv2.imwrite(
+        str(larger),
+        np.concatenate(
+            [cv2.resize(images[0], (600, 600)), cv2.copyMakeBorder(images[1], 350, 0, 0, 0, cv2.BORDER_CONSTANT)], 1
+        ),
+    )
+    for picture, border in ((group, 400), (larger, 600)):
+        answer = enrol(client, [*subject[:2], picture], face_policy="consistent")
+        assert answer["consistent"] is True
+        assert answer["samples"][2]["box"][0] > border, "the subject stands on the right"
+    largest = enrol(client, [*subject[:2], larger])
+    assert largest["samples"][2]["box"][2] < 600
+    assert largest["consistent"] is False
 
 
 def test_portraits_match_their_person_in_no_other_portrait(client: httpx.Client, shared_data: Path) -> None:

@@ -26,6 +26,7 @@ from service.errors import CorefaceError, InferenceFailedError
 from service.types import (
     Aggregation,
     Detection,
+    EmbeddedFace,
     EmbeddedSample,
     Embedding,
     FacePolicy,
@@ -66,9 +67,11 @@ def embed(digest: str) -> EmbeddedSample:
     vector = generator.standard_normal(WIDTH).astype(np.float32)
     return EmbeddedSample(
         digest,
-        Detection((0.5, 1.5, 60.0, 70.0), 0.875, (generator.random((5, 2)) * 50).astype(np.float32)),
-        FaceQuality(12.5, 0.5, HeadPose(-3.0, 1.5)),
-        Embedding(vector / np.linalg.norm(vector), 10.0 + generator.random()),
+        EmbeddedFace(
+            Detection((0.5, 1.5, 60.0, 70.0), 0.875, (generator.random((5, 2)) * 50).astype(np.float32)),
+            FaceQuality(12.5, 0.5, HeadPose(-3.0, 1.5)),
+            Embedding(vector / np.linalg.norm(vector), 10.0 + generator.random()),
+        ),
     )
 
 
@@ -108,7 +111,13 @@ class FakeProcessor:
             weights = tuple(1 / len(embedded) for _ in embedded)
             vector = (mean / np.linalg.norm(mean)).astype(np.float32)
             aggregation = Aggregation(vector, float(np.linalg.norm(mean)), (0,), weights)
-        return SetResult(request.request_id, tuple(outcomes), aggregation, {"embed": 0.25})
+        return SetResult(
+            request.request_id,
+            tuple(outcomes),
+            aggregation,
+            {"embed": 0.25},
+            tuple(None if isinstance(outcome, RejectedSample) else 0 for outcome in outcomes),
+        )
 
 
 def _follow(verb: str, argument: str, digest: str) -> SampleOutcome:

@@ -39,9 +39,9 @@ async def test_a_set_becomes_what_the_processor_makes_of_it(under_test: EngineUn
         else:
             expected = embed(outcome.digest)
             np.testing.assert_array_equal(outcome.embedding.vector, expected.embedding.vector)
-            np.testing.assert_array_equal(outcome.detection.landmarks, expected.detection.landmarks)
+            np.testing.assert_array_equal(outcome.face.detection.landmarks, expected.face.detection.landmarks)
             assert outcome.embedding.norm == expected.embedding.norm
-            assert (outcome.detection.box, outcome.detection.score) == ((0.5, 1.5, 60.0, 70.0), 0.875)
+            assert (outcome.face.detection.box, outcome.face.detection.score) == ((0.5, 1.5, 60.0, 70.0), 0.875)
     assert result.stage_seconds["embed"] == 0.25
     assert result.stage_seconds["queue"] >= 0
 

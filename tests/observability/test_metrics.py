@@ -36,7 +36,7 @@ def test_what_happens_is_counted() -> None:
     metrics.request_started()
     metrics.request_started()
     metrics.request_ended("POST", "/v1/templates", 422, 0.1, "no_usable_sample")
-    metrics.samples_reported([report(None), report(RejectionReason.NO_FACE), report(RejectionReason.NO_FACE)])
+    metrics.set_reported([report(None), report(RejectionReason.NO_FACE), report(RejectionReason.NO_FACE)])
     metrics.template_answered(cached=True)
     metrics.comparison_answered("fmr_1e-3", "match")
     metrics.stages_timed({"embed": 0.02})

@@ -13,6 +13,7 @@ from service.errors import RequestError, TemplateNotFoundError
 from service.types import (
     Aggregation,
     Detection,
+    EmbeddedFace,
     EmbeddedSample,
     Embedding,
     EngineStatus,
@@ -50,18 +51,23 @@ def embed(digest: str, norm: float = 10.0, eye_distance: float = 40.0) -> Embedd
     landmarks = np.array([[10, 10], [10 + eye_distance, 10], [30, 30], [15, 45], [45, 45]], np.float32)
     return EmbeddedSample(
         digest,
-        Detection((0.0, 0.0, 60.0, 60.0), 0.9, landmarks),
-        FaceQuality(12.5, 0.5, HeadPose(-3.0, 1.5)),
-        Embedding((vector / np.linalg.norm(vector)).astype(np.float32), norm),
+        EmbeddedFace(
+            Detection((0.0, 0.0, 60.0, 60.0), 0.9, landmarks),
+            FaceQuality(12.5, 0.5, HeadPose(-3.0, 1.5)),
+            Embedding((vector / np.linalg.norm(vector)).astype(np.float32), norm),
+        ),
     )
 
 
 class FakeEngine:
-    """Embeds by digest and takes the mean. Digests in `faceless` have no face."""
+    """Embeds by digest and takes the mean. Digests in `faceless` have no face, those in `foreign` that of
+    somebody else; a set with one in `refused` is refused for its faces."""
 
     def __init__(self) -> None:
         self.requests: list[SetRequest] = []
         self.faceless: set[str] = set()
+        self.foreign: set[str] = set()
+        self.refused: set[str] = set()
         self.failure: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.entered = asyncio.Event()
@@ -91,6 +97,8 @@ class FakeEngine:
             else embed(sample.digest)
             for sample in request.samples
         ]
+        if self.refused.intersection(sample.digest for sample in request.samples):
+            fresh = [RejectedSample(sample.digest, RejectionReason.INCONSISTENT) for sample in request.samples]
         outcomes = tuple(sorted((*fresh, *request.known), key=lambda outcome: outcome.digest))
         embedded = [outcome for outcome in outcomes if isinstance(outcome, EmbeddedSample)]
         aggregation = None
@@ -103,7 +111,10 @@ class FakeEngine:
                 tuple(range(min(3, len(embedded)))),
                 (1.0 / len(embedded),) * len(embedded),
             )
-        return SetResult(request.request_id, outcomes, aggregation, {"embed": 0.01})
+        groups = tuple(
+            int(outcome.digest in self.foreign) if isinstance(outcome, EmbeddedSample) else None for outcome in outcomes
+        )
+        return SetResult(request.request_id, outcomes, aggregation, {"embed": 0.01}, groups)
 
 
 class MemoryStore:

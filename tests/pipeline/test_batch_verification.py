@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from service.calibration.calibrator import PackCalibrator
+from service.calibration.quality_scale import QualityScale
 from service.errors import (
     FingerprintMismatchError,
     InvalidSealedTemplateError,
@@ -16,9 +17,9 @@ from service.errors import (
     UnsupportedOperatingPointError,
 )
 from service.pipeline.batch_verification import BatchVerifier
-from service.pipeline.template_creation import TemplateCreator
+from service.pipeline.template_creation import SetPolicies, TemplateCreator
 from service.pipeline.verification import SampleSide, SealedSide, Side, StoredSide, VectorSide, Verifier
-from service.types import Comparison, FacePolicy, Template
+from service.types import Comparison, Template
 from tests.calibrations import make_calibration
 from tests.pipeline.fakes import FINGERPRINT, WIDTH, FakeEngine, MemoryStore, png
 from tests.pipeline.test_template_creation import POLICY
@@ -42,7 +43,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def verifier(store: MemoryStore) -> Verifier:
-    creator = TemplateCreator(FakeEngine(), store, FINGERPRINT, POLICY)
+    creator = TemplateCreator(FakeEngine(), store, FINGERPRINT, POLICY, quality_scale=QualityScale(None))
     sealer = Sealer(template("sealed", UNIT))
     return Verifier(creator, store, sealer, fingerprint=FINGERPRINT, width=WIDTH, calibrator=CALIBRATOR)
 
@@ -91,7 +92,7 @@ async def test_one_probe_against_references_of_every_stored_kind(batch: BatchVer
         SealedSide(b"tampered"),
         StoredSide("t0"),
     ]
-    probe = SampleSide((png(content=b"a"),), FacePolicy.LARGEST)
+    probe = SampleSide((png(content=b"a"),), SetPolicies())
     outcomes = (await batch.verify_references(references, probe, None)).outcomes
     for side, outcome in zip(references[:3], outcomes[:3], strict=True):
         assert outcome == (await verifier.verify(side, probe, None)).comparison
@@ -109,7 +110,7 @@ async def test_a_probe_at_fault_fails_the_request(batch: BatchVerifier) -> None:
         await batch.verify_references([StoredSide("t0")], StoredSide("nobody"), None)
     assert raised.value.side == "probe"
     with pytest.raises(ValueError, match="no sample set"):
-        await batch.verify_references([SampleSide((b"",), FacePolicy.LARGEST)], StoredSide("t0"), None)
+        await batch.verify_references([SampleSide((b"",), SetPolicies())], StoredSide("t0"), None)
 
 
 async def test_the_operating_point_is_looked_at_first(batch: BatchVerifier) -> None:

@@ -5,8 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.pipeline.quality_gate import refuse_face, refuse_norm
-from service.types import Detection, FaceQuality, HeadPose, QualityLimits, RejectionReason
+from service.pipeline.quality_gate import admit_sample, refuse_face
+from service.types import (
+    Detection,
+    EmbeddedSample,
+    FaceQuality,
+    HeadPose,
+    QualityLimits,
+    RejectedSample,
+    RejectionReason,
+)
+from tests.pipeline.fakes import embed
 
 DETECTION = Detection((0.0, 0.0, 50.0, 60.0), 0.8, np.zeros((5, 2), np.float32))
 QUALITY = FaceQuality(10.0, 0.5, HeadPose(-30.0, 20.0))
@@ -15,7 +24,6 @@ QUALITY = FaceQuality(10.0, 0.5, HeadPose(-30.0, 20.0))
 def test_the_defaults_refuse_nothing() -> None:
     poor = FaceQuality(0.0, 0.0, HeadPose(-90.0, 180.0))
     assert refuse_face(DETECTION, poor, QualityLimits()) is None
-    assert refuse_norm(1e-6, QualityLimits()) is None
 
 
 @pytest.mark.parametrize(
@@ -41,5 +49,17 @@ def test_each_limit_refuses_with_its_reason(
 
 
 def test_a_norm_at_the_limit_passes() -> None:
-    assert refuse_norm(9.0, QualityLimits(min_feature_norm=9.0)) is None
-    assert refuse_norm(8.99, QualityLimits(min_feature_norm=9.0)) is RejectionReason.LOW_QUALITY
+    sample = embed("a", norm=9.0)
+    assert admit_sample(sample, QualityLimits(min_feature_norm=9.0)) is sample
+    refused = admit_sample(sample, QualityLimits(min_feature_norm=9.01))
+    assert isinstance(refused, RejectedSample)
+    assert (refused.reason, refused.feature_norm) == (RejectionReason.LOW_QUALITY, 9.0)
+    assert refused.detection is sample.face.detection
+
+
+def test_of_several_faces_those_that_pass_stay() -> None:
+    poor, good, better = (embed(name, norm).face for name, norm in (("a", 5.0), ("b", 8.0), ("c", 9.0)))
+    admitted = admit_sample(EmbeddedSample("a", poor, (good, better)), QualityLimits(min_feature_norm=7.0))
+    assert isinstance(admitted, EmbeddedSample)
+    assert admitted.face is good
+    assert [id(face) for face in admitted.others] == [id(better)]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.pipeline.set_keys import digest_sample, set_key
-from service.types import FacePolicy, QualityLimits
+from service.types import ConsistencyPolicy, FacePolicy, QualityLimits
 
 digests = st.lists(st.binary(min_size=1, max_size=8).map(digest_sample), min_size=1, max_size=6)
 
@@ -13,10 +13,16 @@ def test_digest_is_sha256() -> None:
     assert digest_sample(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def key(values: list[str], fingerprint: str = "pack", policy: FacePolicy = FacePolicy.LARGEST, **limits: float) -> str:
+def key(
+    values: list[str],
+    fingerprint: str = "pack",
+    policy: FacePolicy = FacePolicy.LARGEST,
+    consistency: ConsistencyPolicy = ConsistencyPolicy.WARN,
+    **limits: float,
+) -> str:
     eyes = limits.pop("min_eye_distance_pixels", 8.0)
     quality = QualityLimits(**limits)
-    return set_key(values, fingerprint, policy, min_eye_distance_pixels=eyes, quality_limits=quality)
+    return set_key(values, fingerprint, policy, consistency, min_eye_distance_pixels=eyes, quality_limits=quality)
 
 
 @given(digests, st.randoms())
@@ -36,7 +42,8 @@ def test_pack_policy_and_limits_are_part_of_the_key() -> None:
         key(["a"], "one"),
         key(["a"], "two"),
         key(["a"], "one", FacePolicy.ONLY),
+        key(["a"], "one", consistency=ConsistencyPolicy.DROP),
         key(["a"], "one", min_eye_distance_pixels=9.0),
         *(key(["a"], "one", **{limit.name: 0.25}) for limit in fields(QualityLimits)),
     }
-    assert len(keys) == 4 + len(fields(QualityLimits))
+    assert len(keys) == 5 + len(fields(QualityLimits))

@@ -16,6 +16,7 @@ from service.pipeline.set_keys import digest_sample
 from service.pipeline.set_processing import SetProcessor
 from service.types import (
     Aggregation,
+    ConsistencyPolicy,
     Detection,
     EmbeddedSample,
     Embedding,
@@ -26,6 +27,7 @@ from service.types import (
     SetRequest,
     SetResult,
 )
+from service.vision.consistency import ConsistencyLimits
 from service.vision.sniffing import ImageLimits
 from tests.pipeline.fakes import embed
 
@@ -95,11 +97,17 @@ class Aggregator:
 
 
 class Rig:
-    def __init__(self) -> None:
+    def __init__(self, consistency: ConsistencyLimits | None = None) -> None:
         self.detector = Detector()
         self.embedder = Embedder()
         self.processor = SetProcessor(
-            self.detector, self.embedder, Aggregator(), LIMITS, min_eye_distance_pixels=8.0, decode_threads=2
+            self.detector,
+            self.embedder,
+            Aggregator(),
+            LIMITS,
+            min_eye_distance_pixels=8.0,
+            consistency=consistency,
+            decode_threads=2,
         )
 
     def process(self, *requests: SetRequest) -> list[SetResult]:
@@ -189,8 +197,33 @@ def test_the_policy_chooses_the_face(rig: Rig) -> None:
     largest, only = rig.process(request(white), request(white, policy=FacePolicy.ONLY))
     outcome = largest.outcomes[0]
     assert isinstance(outcome, EmbeddedSample)
-    assert outcome.detection.box == (0.0, 0.0, 100.0, 100.0)
+    assert outcome.face.detection.box == (0.0, 0.0, 100.0, 100.0)
     assert reasons(only) == {digest_sample(white): RejectionReason.SEVERAL_FACES}
+
+
+def test_under_the_policy_consistent_every_usable_face_is_embedded(rig: Rig) -> None:
+    white = picture(255)
+    (result,) = rig.process(request(white, picture(50), policy=FacePolicy.CONSISTENT))
+    assert rig.embedder.batches == [3]
+    (several,) = [outcome for outcome in result.outcomes if outcome.digest == digest_sample(white)]
+    assert isinstance(several, EmbeddedSample)
+    assert len(several.others) == 1
+
+
+def test_faces_that_do_not_agree_are_grouped_and_dropped_before_aggregation() -> None:
+    rig = Rig(ConsistencyLimits((1.0,), (0.99,)))
+    alike, other = [picture(level) for level in (50, 52, 54)], picture(150)
+    asked = request(*alike, other)
+    (warned,) = rig.process(asked)
+    (dropped,) = rig.process(replace(asked, consistency_policy=ConsistencyPolicy.DROP))
+    (refused,) = rig.process(replace(asked, consistency_policy=ConsistencyPolicy.REFUSE))
+    rig.processor.close()
+    place = sorted(digest_sample(data) for data in (*alike, other)).index(digest_sample(other))
+    assert warned.groups == dropped.groups == refused.groups == tuple(int(index == place) for index in range(4))
+    assert warned.aggregation is not None and len(warned.aggregation.weights) == 4
+    assert dropped.aggregation is not None and len(dropped.aggregation.weights) == 3
+    assert reasons(dropped)[digest_sample(other)] is RejectionReason.INCONSISTENT
+    assert refused.aggregation is None
 
 
 def test_known_embeddings_join_without_being_computed(rig: Rig) -> None:

@@ -6,16 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.calibration.quality_scale import QualityScale, measure_scale
 from service.errors import (
     DeadlineExceededError,
+    InconsistentSetError,
     InferenceFailedError,
     NoSamplesError,
     NoUsableSampleError,
     TooManySamplesError,
 )
 from service.pipeline.set_keys import digest_sample
-from service.pipeline.template_creation import CreationPolicy, TemplateCreator
-from service.types import FacePolicy, QualityLimits, RejectionReason
+from service.pipeline.template_creation import CreationPolicy, SetPolicies, TemplateCreator
+from service.types import ConsistencyPolicy, FacePolicy, QualityLimits, RejectionReason
 from service.vision.sniffing import ImageLimits
 from tests.pipeline.fakes import FINGERPRINT, FakeEngine, MemoryStore, embed, png
 
@@ -28,6 +30,7 @@ POLICY = CreationPolicy(
     timeout_s=5.0,
     template_ttl_s=60,
 )
+SCALE = QualityScale(measure_scale(np.arange(0.0, 20.5, 0.5), np.arange(0.0, 10.25, 0.25)))
 A, B, C = (png(content=letter) for letter in (b"a", b"b", b"c"))
 
 
@@ -35,16 +38,18 @@ class Rig:
     def __init__(self, policy: CreationPolicy = POLICY) -> None:
         self.engine = FakeEngine()
         self.store = MemoryStore()
-        self.creator = TemplateCreator(self.engine, self.store, FINGERPRINT, policy, clock=lambda: 1000.0)
+        self.creator = TemplateCreator(
+            self.engine, self.store, FINGERPRINT, policy, quality_scale=SCALE, clock=lambda: 1000.0
+        )
 
     async def reasons(self, samples: Sequence[bytes]) -> list[RejectionReason | None]:
-        created = await self.creator.create(samples, FacePolicy.LARGEST)
+        created = await self.creator.create(samples, SetPolicies())
         return [report.reason for report in created.reports]
 
 
 async def test_a_set_becomes_a_kept_template() -> None:
     rig = Rig()
-    created = await rig.creator.create([A, B], FacePolicy.LARGEST)
+    created = await rig.creator.create([A, B], SetPolicies())
     assert not created.cached
     assert created.template.fingerprint == FINGERPRINT
     assert (created.template.created_at, created.template.expires_at) == (1000.0, 1060.0)
@@ -56,8 +61,8 @@ async def test_a_set_becomes_a_kept_template() -> None:
 
 async def test_a_repeated_set_comes_from_the_cache_in_any_order() -> None:
     rig = Rig()
-    first = await rig.creator.create([A, B, C], FacePolicy.LARGEST)
-    again = await rig.creator.create([C, A, B, A], FacePolicy.LARGEST)
+    first = await rig.creator.create([A, B, C], SetPolicies())
+    again = await rig.creator.create([C, A, B, A], SetPolicies())
     assert again.cached
     assert again.template is first.template
     assert len(rig.engine.requests) == 1
@@ -71,8 +76,8 @@ async def test_a_repeated_set_comes_from_the_cache_in_any_order() -> None:
 @given(st.permutations([A, B, C, png(content=b"d")]))
 async def test_the_order_of_upload_changes_no_bit(samples: list[bytes]) -> None:
     rig, other = Rig(), Rig()
-    left = await rig.creator.create(samples, FacePolicy.LARGEST)
-    right = await other.creator.create(sorted(samples), FacePolicy.LARGEST)
+    left = await rig.creator.create(samples, SetPolicies())
+    right = await other.creator.create(sorted(samples), SetPolicies())
     assert left.template.vector.tobytes() == right.template.vector.tobytes()
     assert [sample.digest for sample in rig.engine.requests[0].samples] == sorted(map(digest_sample, samples))
 
@@ -99,45 +104,45 @@ async def test_with_no_usable_sample_nothing_is_kept() -> None:
     rig = Rig()
     rig.engine.faceless = {digest_sample(A)}
     with pytest.raises(NoUsableSampleError) as caught:
-        await rig.creator.create([A, b""], FacePolicy.LARGEST)
+        await rig.creator.create([A, b""], SetPolicies())
     assert [report.reason for report in caught.value.reports] == [RejectionReason.NO_FACE, RejectionReason.EMPTY]
     assert not rig.store.templates
     assert not rig.store.embeddings
     with pytest.raises(NoUsableSampleError):
-        await rig.creator.create([b""], FacePolicy.LARGEST)
+        await rig.creator.create([b""], SetPolicies())
     assert len(rig.engine.requests) == 1
 
 
 async def test_sets_without_or_with_too_many_samples_are_refused() -> None:
     rig = Rig()
     with pytest.raises(NoSamplesError):
-        await rig.creator.create([], FacePolicy.LARGEST)
+        await rig.creator.create([], SetPolicies())
     with pytest.raises(TooManySamplesError):
-        await rig.creator.create([A] * 9, FacePolicy.LARGEST)
+        await rig.creator.create([A] * 9, SetPolicies())
     assert not rig.engine.requests
 
 
 async def test_cached_embeddings_do_not_travel_again() -> None:
     rig = Rig()
-    await rig.creator.create([A], FacePolicy.LARGEST)
-    await rig.creator.create([A, B], FacePolicy.LARGEST)
+    await rig.creator.create([A], SetPolicies())
+    await rig.creator.create([A, B], SetPolicies())
     request = rig.engine.requests[1]
     assert [sample.digest for sample in request.samples] == [digest_sample(B)]
     assert [sample.digest for sample in request.known] == [digest_sample(A)]
-    await rig.creator.create([A], FacePolicy.ONLY)
+    await rig.creator.create([A], SetPolicies(FacePolicy.ONLY))
     assert not rig.engine.requests[2].known
 
 
 async def test_a_cached_face_below_the_present_limit_is_looked_at_again() -> None:
     rig = Rig()
-    rig.store.embeddings[digest_sample(A), FINGERPRINT, FacePolicy.LARGEST] = embed(digest_sample(A), eye_distance=5.0)
-    await rig.creator.create([A], FacePolicy.LARGEST)
+    rig.store.embeddings[digest_sample(A), FINGERPRINT, SetPolicies()] = embed(digest_sample(A), eye_distance=5.0)
+    await rig.creator.create([A], SetPolicies())
     assert [sample.digest for sample in rig.engine.requests[0].samples] == [digest_sample(A)]
 
 
 async def test_a_probe_set_is_not_kept() -> None:
     rig = Rig()
-    await rig.creator.create([A], FacePolicy.LARGEST, keep=False)
+    await rig.creator.create([A], SetPolicies(), keep=False)
     assert not rig.store.templates
     assert len(rig.store.embeddings) == 1
 
@@ -145,7 +150,7 @@ async def test_a_probe_set_is_not_kept() -> None:
 async def test_concurrent_equal_sets_are_computed_once() -> None:
     rig = Rig()
     rig.engine.gate = asyncio.Event()
-    callers = [asyncio.create_task(rig.creator.create([A, B], FacePolicy.LARGEST)) for _ in range(100)]
+    callers = [asyncio.create_task(rig.creator.create([A, B], SetPolicies())) for _ in range(100)]
     await rig.engine.entered.wait()
     await asyncio.sleep(0.05)
     rig.engine.gate.set()
@@ -159,10 +164,10 @@ async def test_a_failing_engine_leaves_nothing_behind() -> None:
     rig = Rig()
     rig.engine.failure = InferenceFailedError("no")
     with pytest.raises(InferenceFailedError):
-        await rig.creator.create([A], FacePolicy.LARGEST)
+        await rig.creator.create([A], SetPolicies())
     assert not rig.store.templates
     rig.engine.failure = None
-    assert not (await rig.creator.create([A], FacePolicy.LARGEST)).cached
+    assert not (await rig.creator.create([A], SetPolicies())).cached
 
 
 async def test_time_that_ran_out_is_an_error_before_the_engine_is_asked() -> None:
@@ -178,14 +183,14 @@ async def test_time_that_ran_out_is_an_error_before_the_engine_is_asked() -> Non
         )
     )
     with pytest.raises(DeadlineExceededError):
-        await rig.creator.create([A], FacePolicy.LARGEST)
+        await rig.creator.create([A], SetPolicies())
     assert not rig.engine.requests
 
 
 async def test_a_client_that_leaves_takes_its_work_along() -> None:
     rig = Rig()
     rig.engine.gate = asyncio.Event()
-    caller = asyncio.create_task(rig.creator.create([A], FacePolicy.LARGEST))
+    caller = asyncio.create_task(rig.creator.create([A], SetPolicies()))
     await rig.engine.entered.wait()
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
@@ -195,5 +200,37 @@ async def test_a_client_that_leaves_takes_its_work_along() -> None:
 
 
 async def test_the_template_is_of_unit_length() -> None:
-    created = await Rig().creator.create([A, B, C], FacePolicy.LARGEST)
+    created = await Rig().creator.create([A, B, C], SetPolicies())
     assert np.linalg.norm(created.template.vector) == pytest.approx(1.0, abs=1e-6)
+
+
+async def test_samples_and_templates_have_a_quality_on_the_scale_of_the_pack() -> None:
+    created = await Rig().creator.create([A, b""], SetPolicies())
+    assert [report.quality for report in created.reports] == [pytest.approx(50.0), None], "norm 10 of 0 to 20"
+    assert created.template.quality == pytest.approx(10.0), "norm 1 of 0 to 10"
+
+
+async def test_faces_that_do_not_agree_are_reported() -> None:
+    rig = Rig()
+    assert (await rig.creator.create([A, B], SetPolicies())).template.is_consistent is True
+    rig.engine.foreign.add(digest_sample(C))
+    created = await rig.creator.create([A, C, b"", A], SetPolicies())
+    assert [report.group for report in created.reports] == [0, 1, None, None]
+    assert created.template.is_consistent is False
+
+
+async def test_the_consistency_policy_goes_to_the_engine_and_names_another_set() -> None:
+    rig = Rig()
+    warned = await rig.creator.create([A], SetPolicies())
+    dropped = await rig.creator.create([A], SetPolicies(consistency=ConsistencyPolicy.DROP))
+    assert warned.template.template_id != dropped.template.template_id
+    assert [request.consistency_policy.value for request in rig.engine.requests] == ["warn", "drop"]
+
+
+async def test_a_set_that_was_rejected_for_its_faces_is_named_so() -> None:
+    rig = Rig()
+    rig.engine.refused.add(digest_sample(A))
+    with pytest.raises(InconsistentSetError) as caught:
+        await rig.creator.create([A, B], SetPolicies(consistency=ConsistencyPolicy.REFUSE))
+    assert [report.reason for report in caught.value.reports] == [RejectionReason.INCONSISTENT] * 2
+    assert not rig.store.templates and not rig.store.embeddings

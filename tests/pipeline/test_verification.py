@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from service.calibration.calibrator import PackCalibrator
+from service.calibration.quality_scale import QualityScale
 from service.errors import (
     CorefaceError,
     FingerprintMismatchError,
@@ -14,9 +15,9 @@ from service.errors import (
     TemplateNotFoundError,
     UnknownOperatingPointError,
 )
-from service.pipeline.template_creation import TemplateCreator
+from service.pipeline.template_creation import SetPolicies, TemplateCreator
 from service.pipeline.verification import SampleSide, SealedSide, StoredSide, VectorSide, Verifier
-from service.types import FacePolicy, Template
+from service.types import Template
 from tests.calibrations import make_calibration
 from tests.pipeline.fakes import FINGERPRINT, WIDTH, FakeEngine, MemoryStore, png
 from tests.pipeline.test_template_creation import POLICY
@@ -52,7 +53,7 @@ def store() -> MemoryStore:
 def verifier(store: MemoryStore) -> Verifier:
     store.templates["kept"] = template("kept", UNIT)
     store.templates["foreign"] = template("foreign", UNIT, "0" * 32)
-    creator = TemplateCreator(FakeEngine(), store, FINGERPRINT, POLICY)
+    creator = TemplateCreator(FakeEngine(), store, FINGERPRINT, POLICY, quality_scale=QualityScale(None))
     return Verifier(
         creator,
         store,
@@ -76,7 +77,7 @@ async def test_any_mix_of_sides_is_compared(verifier: Verifier, reference: Store
 
 
 async def test_a_sample_set_is_compared_and_reported(verifier: Verifier, store: MemoryStore) -> None:
-    side = SampleSide((png(content=b"a"), b"junk"), FacePolicy.LARGEST)
+    side = SampleSide((png(content=b"a"), b"junk"), SetPolicies())
     verification = await verifier.verify(side, side, "fmr_1e-4")
     assert verification.comparison.is_match
     assert verification.reference.samples is not None
@@ -122,7 +123,7 @@ async def test_what_cannot_be_compared_is_an_error(
 
 async def test_the_samples_at_fault_are_reported_with_their_side(verifier: Verifier) -> None:
     with pytest.raises(NoUsableSampleError) as raised:
-        await verifier.verify(StoredSide("kept"), SampleSide((b"junk",), FacePolicy.LARGEST), None)
+        await verifier.verify(StoredSide("kept"), SampleSide((b"junk",), SetPolicies()), None)
     assert raised.value.side == "probe"
     assert [report.status for report in raised.value.reports] == ["rejected"]
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from service.types import (
     Detection,
+    EmbeddedFace,
     EmbeddedSample,
     Embedding,
     FaceQuality,
@@ -31,9 +32,11 @@ def make_embedded(name: str) -> EmbeddedSample:
     vector = generator.standard_normal(WIDTH).astype(np.float32)
     return EmbeddedSample(
         digest_of(name),
-        Detection((-1.5, 2.0, 60.25, 70.0), 0.93, generator.random((5, 2), np.float32) * 100),
-        FaceQuality(12.5, 0.5, HeadPose(-3.0, 1.5)),
-        Embedding(vector / np.linalg.norm(vector), 9.75),
+        EmbeddedFace(
+            Detection((-1.5, 2.0, 60.25, 70.0), 0.93, generator.random((5, 2), np.float32) * 100),
+            FaceQuality(12.5, 0.5, HeadPose(-3.0, 1.5)),
+            Embedding(vector / np.linalg.norm(vector), 9.75),
+        ),
     )
 
 
@@ -53,10 +56,10 @@ def make_template(template_id: str = "tpl-1", *samples: str) -> Template:
                 digest=used.digest,
                 status="used",
                 reason=None,
-                box=used.detection.box,
-                landmarks=tuple((float(x), float(y)) for x, y in used.detection.landmarks),
+                box=used.face.detection.box,
+                landmarks=tuple((float(x), float(y)) for x, y in used.face.detection.landmarks),
                 detection_score=0.93,
-                face_quality=used.quality,
+                face_quality=used.face.quality,
                 feature_norm=9.75,
                 core_rank=0,
                 weight=1.0,

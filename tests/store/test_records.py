@@ -36,11 +36,11 @@ def test_an_embedded_sample_comes_back_bit_by_bit() -> None:
     frame = pack_frame(embedded_sample_row(sample))
     read = read_embedded_sample(FrameReader.unpack(frame, EMBEDDED_SAMPLE_FIELDS))
     np.testing.assert_array_equal(read.embedding.vector, sample.embedding.vector)
-    np.testing.assert_array_equal(read.detection.landmarks, sample.detection.landmarks)
-    assert (read.digest, read.detection.box, read.detection.score, read.embedding.norm) == (
+    np.testing.assert_array_equal(read.face.detection.landmarks, sample.face.detection.landmarks)
+    assert (read.digest, read.face.detection.box, read.face.detection.score, read.embedding.norm) == (
         sample.digest,
-        sample.detection.box,
-        sample.detection.score,
+        sample.face.detection.box,
+        sample.face.detection.score,
         sample.embedding.norm,
     )
 

@@ -7,7 +7,7 @@ import pytest
 
 from service.errors import SampleRejectedError
 from service.types import Detection, FacePolicy, RejectionReason
-from service.vision.face_selection import choose_face, eye_distance
+from service.vision.face_selection import MOST_CANDIDATES, candidate_faces, choose_face, eye_distance
 
 SIZE = (100, 200)
 
@@ -60,3 +60,18 @@ def test_a_face_without_enough_pixels_between_the_eyes(eyes: float) -> None:
 
 def test_the_limit_itself_is_enough() -> None:
     assert eye_distance(choose_face([face(30, eyes=8.0)], FacePolicy.LARGEST, 8.0, image_size=SIZE)) == 8.0
+
+
+def test_candidates_are_the_usable_faces_the_largest_first() -> None:
+    faces = [face(10, eyes=7.0), face(20, 0.8), face(40), face(20, 0.9)]
+    assert candidate_faces(faces, 8.0) == [faces[2], faces[3], faces[1]]
+    assert len(candidate_faces([face(30)] * 20, 8.0)) == MOST_CANDIDATES
+
+
+@pytest.mark.parametrize(
+    ("faces", "reason"), [([], RejectionReason.NO_FACE), ([face(30, eyes=1.0)] * 2, RejectionReason.TOO_SMALL)]
+)
+def test_no_candidate(faces: list[Detection], reason: RejectionReason) -> None:
+    with pytest.raises(SampleRejectedError) as caught:
+        candidate_faces(faces, 8.0)
+    assert caught.value.reason is reason

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from scipy.stats import norm as normal
 from scipy.stats import spearmanr
 
@@ -54,6 +55,20 @@ def plot_norm_quality(quality: NormQuality, title: str, path: Path) -> None:
         right.set_title(f"rank correlation {rank_correlation(quality):.2f}", fontsize=10)
         right.legend()
         figure.suptitle(title)
+
+
+def plot_discard(shares: NDArray[np.float64], curves: Mapping[str, Sequence[float]], title: str, path: Path) -> None:
+    """FNMR over the share of mated comparisons left out, as SVG."""
+    with _figure(path, (7.0, 4.5)) as figure:
+        axes = figure.subplots()
+        for number, (name, fnmr) in enumerate(curves.items()):
+            axes.plot(shares * 100, fnmr, marker="o", markersize=3, label=name, color=f"C{number}")
+            axes.axhline(fnmr[0], linestyle=":", linewidth=1, color=f"C{number}")
+        axes.set(xlabel="mated comparisons left out, poorest first, %", ylabel="false non-match rate of the rest")
+        axes.set_ylim(bottom=0.0)
+        axes.grid(visible=True, alpha=0.3)
+        axes.set_title(title)
+        axes.legend()
 
 
 def rank_correlation(quality: NormQuality) -> float:

@@ -50,7 +50,9 @@ def test_the_report_compares_one_threshold_with_those_of_the_levels() -> None:
         (draw_group(caches, norm_weighted, rng), [draw_group(caches, norm_weighted, rng) for _ in range(3)])
         for caches in cohorts
     ]
-    calibration = fit_calibration(*groups[0], fingerprint="f" * 32, data="x", command="y", resamples=10)
+    calibration = fit_calibration(
+        *groups[0], fingerprint="f" * 32, data="x", command="y", resamples=10, quality_scale=None, consistency=None
+    )
     assert len(calibration.levels) > 1
     report = report_on(calibration, pack="p", command="c", people=160, measured=groups[0], unseen=groups[1])
     point = report.points[0]

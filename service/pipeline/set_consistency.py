@@ -1,0 +1,105 @@
+"""Which face of each sample is taken under the policy `consistent`, and what becomes of faces that do not agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from service.types import (
+    ConsistencyPolicy,
+    EmbeddedFace,
+    EmbeddedSample,
+    FacePolicy,
+    RejectedSample,
+    RejectionReason,
+    SampleOutcome,
+)
+from service.vision.consistency import NO_LIMITS, ConsistencyLimits, group_faces
+
+
+@dataclass(frozen=True, slots=True)
+class SettledSet:
+    outcomes: tuple[SampleOutcome, ...]
+    groups: tuple[int | None, ...]
+    """As in `SetResult`."""
+
+
+def settle_set(
+    outcomes: Sequence[SampleOutcome],
+    face_policy: FacePolicy,
+    policy: ConsistencyPolicy,
+    limits: ConsistencyLimits | None,
+) -> SettledSet:
+    """`outcomes` in the order of their digests. `limits` None: the pack cannot tell, so every set passes.
+
+    Under `refuse` every sample of a set with two groups is rejected, and under `drop` of one without a majority.
+    """
+    if face_policy is FacePolicy.CONSISTENT:
+        outcomes = _with_agreeing_faces(outcomes, limits or NO_LIMITS)
+    places = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, EmbeddedSample)]
+    if limits is None or not places:
+        return SettledSet(tuple(outcomes), (None,) * len(outcomes))
+    grouped = group_faces([_embedded(outcomes[index]).embedding for index in places], limits).groups
+    group_of = {places[face]: number for number, group in enumerate(grouped) for face in group}
+    rejected = _rejected_groups([len(group) for group in grouped], policy)
+    return SettledSet(
+        tuple(
+            _reject(_embedded(outcome)) if group_of.get(index) in rejected else outcome
+            for index, outcome in enumerate(outcomes)
+        ),
+        tuple(group_of.get(index) for index in range(len(outcomes))),
+    )
+
+
+def _rejected_groups(sizes: Sequence[int], policy: ConsistencyPolicy) -> range:
+    """`sizes` by falling size."""
+    if len(sizes) == 1 or policy is ConsistencyPolicy.WARN:
+        return range(0)
+    has_majority = sizes[0] > sizes[1]
+    return range(int(policy is ConsistencyPolicy.DROP and has_majority), len(sizes))
+
+
+def _with_agreeing_faces(outcomes: Sequence[SampleOutcome], limits: ConsistencyLimits) -> list[SampleOutcome]:
+    """In each sample the face of the person who is in most of them; where that person is in none of its faces, the
+    largest one stays."""
+    settled = [
+        _with_face(outcome, _faces(outcome)[0]) if isinstance(outcome, EmbeddedSample) else outcome
+        for outcome in outcomes
+    ]
+    candidates = [
+        (place, face)
+        for place, outcome in enumerate(settled)
+        if isinstance(outcome, EmbeddedSample)
+        for face in _faces(outcome)
+    ]
+    if not candidates:
+        return settled
+    places = [place for place, _ in candidates]
+    grouped = group_faces([face.embedding for _, face in candidates], limits, places).groups
+    sizes = [(len(group), sum(candidates[index][1].detection.area for index in group)) for group in grouped]
+    for index in grouped[sizes.index(max(sizes))]:
+        place, face = candidates[index]
+        settled[place] = _with_face(_embedded(settled[place]), face)
+    return settled
+
+
+def _with_face(sample: EmbeddedSample, chosen: EmbeddedFace) -> EmbeddedSample:
+    return replace(sample, face=chosen, others=tuple(face for face in _faces(sample) if face is not chosen))
+
+
+def _faces(sample: EmbeddedSample) -> list[EmbeddedFace]:
+    """The largest first, whichever was taken before."""
+    faces = (sample.face, *sample.others)
+    return sorted(faces, key=lambda face: (-face.detection.area, -face.detection.score))
+
+
+def _reject(sample: EmbeddedSample) -> RejectedSample:
+    face = sample.face
+    return RejectedSample(
+        sample.digest, RejectionReason.INCONSISTENT, face.detection, face.quality, face.embedding.norm
+    )
+
+
+def _embedded(outcome: SampleOutcome) -> EmbeddedSample:
+    assert isinstance(outcome, EmbeddedSample)  # noqa: S101  (only such have a place among the faces)
+    return outcome
