@@ -104,13 +104,15 @@ def draw_strangers(
 ) -> Rows:
     """Rows of other people than the subject."""
     rows: list[Rows] = []
+    taken = {subject}
     wanted = condition.strangers
     while wanted:
         stranger = people[int(rng.integers(len(people)))]
         count = wanted if condition.of_one_stranger else 1
         drawn = _draw(stranger, count, condition.degraded_share, rng)
-        if stranger.person != subject and len(drawn) == count:
+        if stranger.person not in taken and len(drawn) == count:
             rows.append(drawn)
+            taken.add(stranger.person)
             wanted -= count
     return np.concatenate(rows) if rows else np.array([], dtype=np.int64)
 

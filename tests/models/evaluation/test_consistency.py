@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.aggregation.data import SampleSets
+from models.aggregation.data import EmbeddingCache, SampleSets
 from models.evaluation.consistency import (
     CONDITIONS,
     Condition,
@@ -26,6 +26,12 @@ PAGES = sorted((ROOT / "docs" / "evaluation").glob("*-consistency.json"))
 CLEAN = Condition(5, 1, 0.0)
 
 
+def people(rng: np.random.Generator, count: int, images: int = 8, versions: int = 4) -> EmbeddingCache:
+    """Of norms that no two samples share."""
+    cache = synthetic_people(rng, count, images, versions, width=32)
+    return replace(cache, norms=cache.norms + rng.uniform(0.0, 0.5, len(cache.norms)).astype(np.float32))
+
+
 def pooled(sets: SampleSets) -> np.ndarray:
     return unit((sets.embeddings * (sets.norms * sets.valid)[:, :, None]).sum(axis=1))
 
@@ -33,12 +39,12 @@ def pooled(sets: SampleSets) -> np.ndarray:
 @pytest.mark.parametrize("condition", [*CONDITIONS, Condition(6, 3, 0.5, of_one_stranger=False)], ids=lambda c: c.name)
 def test_a_set_is_drawn_as_its_condition_says(condition: Condition) -> None:
     rng = np.random.default_rng(0)
-    cache = synthetic_people(rng, 6, 8, 4)
-    people = cache.people()
+    cache = people(rng, 6)
+    everyone = cache.people()
     for _ in range(20):
-        rows, place = draw_set(people, people, condition, rng)
+        rows, place = draw_set(everyone, everyone, condition, rng)
         assert len(rows) == len(set(rows)) == condition.size
-        subject = people[place].person
+        subject = everyone[place].person
         own = condition.size - condition.strangers
         assert set(cache.person[rows[:own]]) == {subject}
         strangers = cache.person[rows[own:]]
@@ -49,7 +55,7 @@ def test_a_set_is_drawn_as_its_condition_says(condition: Condition) -> None:
 
 def test_limits_are_fitted_to_sets_of_one_person_and_tell_strangers() -> None:
     rng = np.random.default_rng(0)
-    fitted, unseen = synthetic_people(rng, 40, 8, 4, width=32), synthetic_people(rng, 40, 8, 4, width=32)
+    fitted, unseen = people(rng, 40), people(rng, 40)
     spec = fit_limits([fitted], sets=1500)
     assert list(spec.cosines) == sorted(spec.cosines)
     limits = limits_of(spec)
@@ -66,7 +72,7 @@ def test_limits_are_fitted_to_sets_of_one_person_and_tell_strangers() -> None:
 
 
 def test_fitting_repeats() -> None:
-    cache = synthetic_people(np.random.default_rng(1), 10, 4, 3)
+    cache = people(np.random.default_rng(1), 10)
     assert fit_limits([cache], sets=100) == fit_limits([cache], sets=100)
 
 
