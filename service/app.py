@@ -22,7 +22,7 @@ from service.protocols import TemplateEngine, TemplateSealer, TemplateStore
 from service.runtime.pack import Pack, load_pack
 from service.settings import EngineKind, Settings
 from service.store.connection import connect_redis
-from service.store.sealing import AesGcmTemplateSealer, PayloadSealer, SealingPurpose, load_sealing_key
+from service.store.sealing import AesGcmTemplateSealer, KeyRing, PayloadSealer, SealingPurpose, load_key_ring
 from service.store.template_store import RedisTemplateStore
 
 
@@ -35,28 +35,28 @@ def create_app(settings: Settings) -> FastAPI:
         raise SetupError("The API needs COREFACE_REDIS_URL; `coreface serve` starts a store and workers by itself.")
     redis_url = settings.redis_url.get_secret_value()
     pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
-    key = load_sealing_key(settings)
+    ring = load_key_ring(settings)
 
     def open_parts(metrics: Metrics) -> AbstractAsyncContextManager[ServiceParts]:
-        return _open_parts(settings, redis_url, pack, key, metrics)
+        return _open_parts(settings, redis_url, pack, ring, metrics)
 
     return build_application(open_parts)
 
 
 @asynccontextmanager
 async def _open_parts(
-    settings: Settings, redis_url: str, pack: Pack, key: bytes, metrics: Metrics
+    settings: Settings, redis_url: str, pack: Pack, ring: KeyRing, metrics: Metrics
 ) -> AsyncIterator[ServiceParts]:
     redis = connect_redis(redis_url)
-    sealer = AesGcmTemplateSealer(key)
-    store = RedisTemplateStore(redis, sealer, PayloadSealer(key, SealingPurpose.EMBEDDINGS), settings.retention)
+    sealer = AesGcmTemplateSealer(ring)
+    store = RedisTemplateStore(redis, ring, settings.retention)
     engine: TemplateEngine
     if settings.engine is EngineKind.LOCAL:
         engine = build_local_engine(settings, pack)
     else:
         engine = RemoteEngine(
             redis,
-            PayloadSealer(key, SealingPurpose.ENGINE),
+            PayloadSealer(ring, SealingPurpose.ENGINE),
             pack.fingerprint,
             max_waiting_sets=settings.limits.max_waiting_sets,
         )

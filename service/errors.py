@@ -11,6 +11,7 @@
     |  +- InconsistentSetError             422 inconsistent_set       (with the report of every sample)
     |  +- InvalidVectorError               422 invalid_vector
     |  +- InvalidSealedTemplateError       422 invalid_sealed_template
+    |  +- SealedTemplateExpiredError       422 sealed_template_expired
     |  +- UnknownOperatingPointError       422 unknown_operating_point
     |  +- UnsupportedOperatingPointError   422 unsupported_operating_point   (too few data behind it)
     |  +- TemplateNotFoundError            404 template_not_found
@@ -137,6 +138,12 @@ class InvalidSealedTemplateError(RequestError):
     code = "invalid_sealed_template"
     status = 422
     title = "Invalid sealed template"
+
+
+class SealedTemplateExpiredError(RequestError):
+    code = "sealed_template_expired"
+    status = 422
+    title = "Sealed template expired"
 
 
 class UnknownOperatingPointError(RequestError):

@@ -47,6 +47,7 @@ def creation_policy(settings: Settings, scale: QualityScale) -> CreationPolicy:
     quality is asked for that the pack has no scale for."""
     return CreationPolicy(
         max_samples=settings.limits.max_samples,
+        max_template_samples=settings.limits.max_template_samples,
         max_sample_bytes=settings.limits.max_sample_bytes,
         image_limits=image_limits(settings.limits),
         min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,

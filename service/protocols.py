@@ -17,6 +17,7 @@ from service.types import (
     Embedding,
     EngineStatus,
     FacePolicy,
+    SampleMaterial,
     SetRequest,
     SetResult,
     Template,
@@ -75,6 +76,11 @@ class SetAggregator(Protocol):
         neighbours; ties go to the earlier sample. Raises `InferenceFailedError`."""
         ...
 
+    def aggregate_without_each(self, embeddings: Sequence[Embedding]) -> NDArray[np.float32]:
+        """The templates of a set of N >= 2 without its first, second, ... sample: (N, D), unit length. Raises
+        `InferenceFailedError`."""
+        ...
+
 
 class ScoreCalibrator(Protocol):
     """What a comparison score means."""
@@ -127,9 +133,17 @@ class TemplateStore(Protocol):
         """Each as `get` would answer it, or the error that `get` would raise for it alone."""
         ...
 
-    async def put(self, template: Template, set_key: str) -> Template:
-        """Keep it and point the set at it. Answers the template now kept for the set: an equal one that
-        was stored first wins."""
+    async def get_material(self, template_id: str) -> SampleMaterial:
+        """What the template can be made of again. Raises as `get`."""
+        ...
+
+    async def list_subject(self, subject: str) -> list[Template]:
+        """The live templates of a subject, the one that expires first first."""
+        ...
+
+    async def put(self, template: Template, set_key: str, material: SampleMaterial) -> Template:
+        """Keep it with what it was made of, and point the set at it. Answers the template now kept for the set: an
+        equal one that was stored first wins."""
         ...
 
     async def erase(self, template_id: str) -> None:

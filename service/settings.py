@@ -28,7 +28,8 @@ class Limits(BaseModel):
 
     max_sample_bytes: PositiveInt = Field(15 * 2**20, description="Bytes of one sample.")
     max_request_bytes: PositiveInt = Field(128 * 2**20, description="Bytes of one request body.")
-    max_samples: PositiveInt = Field(64, description="Samples in one set.")
+    max_samples: PositiveInt = Field(64, description="Samples in one request.")
+    max_template_samples: PositiveInt = Field(1000, description="Samples in one template, added ones included.")
     max_megapixels: PositiveFloat = Field(25.0, description="Million pixels of one sample, from its header.")
     max_side_pixels: PositiveInt = Field(8192, description="Longer side of one sample, pixels.")
     max_jpeg_scans: PositiveInt = Field(100, description="Scans of one progressive JPEG.")
@@ -99,7 +100,8 @@ class Settings(BaseSettings):
     )
     sealing_key: SecretStr | None = Field(
         None,
-        description="32 bytes in base64, the same for every process; unset: a key file in the state directory.",
+        description="32 bytes in base64, the same for every process; older keys after it, with commas, still open; "
+        "unset: a key file in the state directory.",
     )
     log_level: str = Field("info", description="`debug`, `info`, `warning` or `error`.")
     limits: Limits = Field(default_factory=Limits, description="See below.")

@@ -72,6 +72,8 @@ class RejectionReason(StrEnum):
     """Tilted further than `quality.max_roll_degrees`."""
     LOW_QUALITY = "low_quality"
     """A feature norm below `quality.min_feature_norm`."""
+    NEAR_DUPLICATE = "near_duplicate"
+    """The same picture as a better sample of the set, in other bytes; counted once."""
     INCONSISTENT = "inconsistent"
     """Does not look like the person of the other samples, under the consistency policies `drop` and `refuse`."""
     UNUSABLE_EMBEDDING = "unusable_embedding"
@@ -178,7 +180,37 @@ class RejectedSample:
     feature_norm: float | None = None
 
 
-SampleOutcome = EmbeddedSample | RejectedSample
+@dataclass(frozen=True, slots=True)
+class LeftOutSample:
+    """A sample that became an embedding but no part of the template, because of the other samples of its set."""
+
+    sample: EmbeddedSample
+    reason: RejectionReason
+
+    @property
+    def digest(self) -> str:
+        return self.sample.digest
+
+
+SampleOutcome = EmbeddedSample | LeftOutSample | RejectedSample
+
+
+@dataclass(frozen=True, slots=True)
+class SetPolicies:
+    """What a caller decides for one sample set."""
+
+    face: FacePolicy = FacePolicy.LARGEST
+    consistency: ConsistencyPolicy = ConsistencyPolicy.WARN
+
+
+@dataclass(frozen=True, slots=True)
+class SampleMaterial:
+    """What a template can be made of again, without the images."""
+
+    samples: tuple[EmbeddedSample, ...]
+    """Every one with an embedding, left out or not, sorted by digest."""
+    rejected: tuple[RejectedSample, ...]
+    policies: SetPolicies
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +225,8 @@ class Aggregation:
     """Indices of the core samples in the order they were picked; at most K."""
     weights: tuple[float, ...]
     """Share of each sample in the template: N numbers >= 0 that sum to 1."""
+    without: NDArray[np.float32] | None = None  # (N, D)
+    """The template without each of the samples, unit length; None for one sample, and for more than are explained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +300,8 @@ class SampleReport:
     """The feature norm on the pack's scale, 0..100; None where it has none."""
     group: int | None = None
     """0: agrees with most of the set; 1, 2, ...: another group; None: not known."""
+    change: float | None = None
+    """1 minus the cosine of the template to the one that the other samples make; None: not known."""
 
     @property
     def eye_distance(self) -> float | None:
@@ -294,6 +330,8 @@ class Template:
     """One line per sample of the upload that made it, in its order."""
     quality: float | None = None
     """The template norm on the pack's scale, 0..100; None where it has none."""
+    subject: str | None = None
+    """The caller's own name for whom the samples are of."""
 
     @property
     def sample_digests(self) -> tuple[str, ...]:

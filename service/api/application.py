@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.types import Lifespan
 
 from service import __version__
-from service.api import health, packs, templates, verification
+from service.api import health, packs, subjects, templates, verification
 from service.api.dependencies import ServiceParts
 from service.api.openapi import install_openapi
 from service.api.problems import UnexpectedErrorMiddleware, install_problem_handlers
@@ -56,7 +56,7 @@ def _with_routes(lifespan: Lifespan[FastAPI] | None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for module in (templates, verification, packs, health):
+    for module in (templates, subjects, verification, packs, health):
         app.include_router(module.router)
     install_openapi(app)
     return app

@@ -7,10 +7,10 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from service.api.answers import CheckAnswer, HealthAnswer, ReadinessAnswer
 from service.api.dependencies import Parts, ServiceParts
 from service.api.problem_documentation import problems
 from service.api.problems import problem_response
-from service.api.schemas import CheckAnswer, HealthAnswer, ReadinessAnswer
 from service.errors import CorefaceError, NotReadyError
 
 CHECK_TIMEOUT_S = 2.0

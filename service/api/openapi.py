@@ -8,34 +8,57 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from service.api.answers import ProblemDocument
+from service.api.bodies import (
+    SUBJECT_PATTERN,
+    AddedSamplesBody,
+    Include,
+    PairsBody,
+    ReferencesBody,
+    TemplateBody,
+    VerifyBody,
+)
 from service.api.multipart_body import SAMPLES_FIELD
-from service.api.schemas import Include, ProblemDocument, TemplateBody, VerifyBody
 from service.types import ConsistencyPolicy, FacePolicy
 
 _REFERENCES = "#/components/schemas/{model}"
 
-_MULTIPART_TEMPLATE: dict[str, Any] = {
+_SAMPLES: dict[str, Any] = {
+    "type": "array",
+    "description": "Images of one subject (JPEG, PNG, WebP or BMP): one part each, all of this name.",
+    "items": {"type": "string", "contentMediaType": "application/octet-stream"},
+}
+_INCLUDE: dict[str, Any] = {
+    "type": "string",
+    "description": "Of " + ", ".join(f"`{include}`" for include in Include) + "; several with commas.",
+}
+_ADDING_FORM: dict[str, Any] = {
     "type": "object",
     "required": [SAMPLES_FIELD],
     "additionalProperties": False,
+    "properties": {SAMPLES_FIELD: _SAMPLES, "include": _INCLUDE},
+}
+_TEMPLATE_FORM: dict[str, Any] = {
+    **_ADDING_FORM,
     "properties": {
-        SAMPLES_FIELD: {
-            "type": "array",
-            "description": "Images of one subject (JPEG, PNG, WebP or BMP): one part each, all of this name.",
-            "items": {"type": "string", "contentMediaType": "application/octet-stream"},
-        },
+        **_ADDING_FORM["properties"],
         "face_policy": {"type": "string", "enum": [policy.value for policy in FacePolicy], "default": "largest"},
         "consistency_policy": {
             "type": "string",
             "enum": [policy.value for policy in ConsistencyPolicy],
             "default": "warn",
         },
-        "include": {
-            "type": "string",
-            "description": "Of " + ", ".join(f"`{include}`" for include in Include) + "; several with commas.",
-        },
+        "subject": {"type": "string", "pattern": SUBJECT_PATTERN},
     },
 }
+_BODIES: dict[str, tuple[type[BaseModel], dict[str, Any] | None]] = {
+    "/v1/templates": (TemplateBody, _TEMPLATE_FORM),
+    "/v1/templates/{template_id}/samples": (AddedSamplesBody, _ADDING_FORM),
+    "/v1/verify": (VerifyBody, None),
+    "/v1/verify/batch": (PairsBody, None),
+    "/v1/verify/references": (ReferencesBody, None),
+}
+"""What the routes read as streams: JSON, and the form where there is one."""
 
 
 def install_openapi(app: FastAPI) -> None:
@@ -54,8 +77,7 @@ def _build(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (TemplateBody, VerifyBody, ProblemDocument):
-        _add_schema(schemas, model)
+    _add_schema(schemas, ProblemDocument)
     # FastAPI adds its own form of a validation error to every route with a parameter; this service answers problems.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -63,17 +85,12 @@ def _build(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             if operation["responses"].get("422", {}).get("description") == "Validation Error":
                 del operation["responses"]["422"]
-    document["paths"]["/v1/templates"]["post"]["requestBody"] = {
-        "required": True,
-        "content": {
-            "multipart/form-data": {"schema": _MULTIPART_TEMPLATE},
-            "application/json": {"schema": {"$ref": _REFERENCES.format(model=TemplateBody.__name__)}},
-        },
-    }
-    document["paths"]["/v1/verify"]["post"]["requestBody"] = {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": _REFERENCES.format(model=VerifyBody.__name__)}}},
-    }
+    for path, (model, form) in _BODIES.items():
+        _add_schema(schemas, model)
+        content = {"application/json": {"schema": {"$ref": _REFERENCES.format(model=model.__name__)}}}
+        if form is not None:
+            content = {"multipart/form-data": {"schema": form}, **content}
+        document["paths"][path]["post"]["requestBody"] = {"required": True, "content": content}
     return document
 
 

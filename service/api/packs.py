@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from service.api.dependencies import Parts
-from service.api.schemas import (
+from service.api.answers import (
     LicenseAnswer,
     OperatingPointAnswer,
     PackAnswer,
@@ -13,6 +12,7 @@ from service.api.schemas import (
     QualityLevelAnswer,
     ThresholdAnswer,
 )
+from service.api.dependencies import Parts
 from service.runtime.calibration import BucketSpec, Calibration
 from service.runtime.pack import Pack
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from service.api.schemas import ProblemDocument
+from service.api.answers import ProblemDocument
 from service.errors import CorefaceError
 
 _MEDIA_TYPE = "application/problem+json"

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.schemas import ProblemDocument, sample_entry
+from service.api.answers import ProblemDocument, sample_entry
 from service.errors import CorefaceError, InvalidRequestError, RefusedSetError, RequestError, ServiceError
 from service.observability.logs import describe_exception
 from service.observability.request_context import request_id_of

@@ -6,11 +6,12 @@ import re
 
 from fastapi import APIRouter, Request, Response
 
+from service.api.answers import StoredTemplateAnswer, TemplateAnswer, encode_base64, instant, sample_entry
+from service.api.bodies import Include
 from service.api.dependencies import Parts, ServiceParts
 from service.api.disconnection import run_while_connected
 from service.api.problem_documentation import problems
-from service.api.schemas import Include, StoredTemplateAnswer, TemplateAnswer, encode_base64, instant, sample_entry
-from service.api.uploads import TemplateUpload, read_template_upload
+from service.api.uploads import read_added_samples, read_template_upload
 from service.errors import (
     DeadlineExceededError,
     FingerprintMismatchError,
@@ -69,11 +70,36 @@ async def create_template(request: Request, response: Response, parts: Parts) ->
     201 for a new template, 200 when this very set was sent before and its template is still kept.
     """
     upload = await read_template_upload(request, parts.limits)
-    created = await run_while_connected(request, parts.creator.create(upload.samples, upload.policies))
+    created = await run_while_connected(
+        request, parts.creator.create(upload.samples, upload.policies, subject=upload.subject)
+    )
     _count(parts, created)
     response.status_code = 200 if created.cached else 201
     response.headers["Location"] = f"/v1/templates/{created.template.template_id}"
-    return _template_answer(parts, upload, created)
+    return _template_answer(parts, upload.include, created)
+
+
+@router.post(
+    "/{template_id}/samples",
+    status_code=201,
+    response_model=TemplateAnswer,
+    response_model_exclude_unset=True,
+    responses={
+        200: {"model": TemplateAnswer, "description": "Kept already"},
+        **problems(*UPLOAD_ERRORS, FingerprintMismatchError, TemplateNotFoundError, TemplateErasedError),
+    },
+    summary="Make a template from a kept one and further samples",
+)
+async def add_samples(request: Request, response: Response, template_id: str, parts: Parts) -> TemplateAnswer:
+    """A new template with an id of its own, the very one that all samples sent at once would make; the kept one stays
+    as it is until it expires or is erased. 200 when that template is kept already."""
+    known_template_id(template_id)
+    added = await read_added_samples(request, parts.limits)
+    created = await run_while_connected(request, parts.creator.add(template_id, added.samples))
+    _count(parts, created)
+    response.status_code = 200 if created.cached else 201
+    response.headers["Location"] = f"/v1/templates/{created.template.template_id}"
+    return _template_answer(parts, added.include, created)
 
 
 @router.get(
@@ -92,6 +118,7 @@ async def get_template(template_id: str, parts: Parts) -> StoredTemplateAnswer:
         template_norm=template.norm,
         quality=template.quality,
         consistent=template.is_consistent,
+        subject=template.subject,
         samples=[sample_entry(report) for report in template.reports],
     )
 
@@ -122,7 +149,7 @@ def _count(parts: ServiceParts, created: CreatedTemplate) -> None:
         parts.metrics.set_reported(created.reports)
 
 
-def _template_answer(parts: ServiceParts, upload: TemplateUpload, created: CreatedTemplate) -> TemplateAnswer:
+def _template_answer(parts: ServiceParts, include: frozenset[Include], created: CreatedTemplate) -> TemplateAnswer:
     template = created.template
     answer = TemplateAnswer(
         template_id=template.template_id,
@@ -133,10 +160,11 @@ def _template_answer(parts: ServiceParts, upload: TemplateUpload, created: Creat
         template_norm=template.norm,
         quality=template.quality,
         consistent=template.is_consistent,
+        subject=template.subject,
         samples=[sample_entry(report) for report in created.reports],
     )
-    if Include.VECTOR in upload.include:
+    if Include.VECTOR in include:
         answer.vector = template.vector.tolist()
-    if Include.SEALED_TEMPLATE in upload.include:
+    if Include.SEALED_TEMPLATE in include:
         answer.sealed_template = encode_base64(parts.sealer.seal(template))
     return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,19 +13,27 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from python_multipart.multipart import parse_options_header
 
+from service.api.bodies import (
+    MAX_REFERENCES,
+    SUBJECT_PATTERN,
+    AddedSamplesBody,
+    DecodingContext,
+    Include,
+    TemplateBody,
+    VerifyBody,
+)
 from service.api.json_body import JsonBody, JsonBodyReader
 from service.api.multipart_body import MultipartBody, MultipartBodyReader
 from service.api.problems import MAX_REPORTED_FIELDS, FieldProblem, InvalidFieldsError, json_pointer
 from service.api.request_body import read_body, refuse_by_headers
-from service.api.schemas import MAX_REFERENCES, DecodingContext, Include, TemplateBody, VerifyBody
 from service.errors import InvalidRequestError, UnsupportedContentTypeError
-from service.pipeline.template_creation import SetPolicies
 from service.settings import Limits
-from service.types import ConsistencyPolicy, FacePolicy
+from service.types import ConsistencyPolicy, FacePolicy, SetPolicies
 
 MULTIPART = b"multipart/form-data"
 JSON = b"application/json"
-_FORM_FIELDS = frozenset({"face_policy", "consistency_policy", "include"})
+_ADDING_FIELDS = frozenset({"include"})
+_TEMPLATE_FIELDS = _ADDING_FIELDS | {"face_policy", "consistency_policy", "subject"}
 
 _Body = TypeVar("_Body", bound=BaseModel)
 _Policy = TypeVar("_Policy", bound=StrEnum)
@@ -35,6 +44,13 @@ class TemplateUpload:
     samples: tuple[bytes, ...]
     policies: SetPolicies
     include: frozenset[Include]
+    subject: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AddedSamples:
+    samples: tuple[bytes, ...]
+    include: frozenset[Include]
 
 
 async def read_template_upload(request: Request, limits: Limits) -> TemplateUpload:
@@ -42,14 +58,25 @@ async def read_template_upload(request: Request, limits: Limits) -> TemplateUplo
     refuse_by_headers(request, limits)
     content_type, options = parse_options_header(request.headers.get("content-type"))
     if content_type == MULTIPART:
-        return _from_form(await _read_multipart(request, options, limits))
+        return _from_form(await _read_multipart(request, options, limits, _TEMPLATE_FIELDS))
     if content_type == JSON:
         body = validate_body(TemplateBody, await _read_json(request, limits, limits.max_samples), limits)
         policies = SetPolicies(body.face_policy, body.consistency_policy)
-        return TemplateUpload(tuple(body.samples), policies, frozenset(body.include))
-    raise UnsupportedContentTypeError(
-        "Send multipart/form-data with the images in the field `samples`, or application/json with base64."
-    )
+        return TemplateUpload(tuple(body.samples), policies, frozenset(body.include), body.subject)
+    raise _unsupported_content_type()
+
+
+async def read_added_samples(request: Request, limits: Limits) -> AddedSamples:
+    """Further samples as multipart or JSON. Raises as `read_template_upload`."""
+    refuse_by_headers(request, limits)
+    content_type, options = parse_options_header(request.headers.get("content-type"))
+    if content_type == MULTIPART:
+        form = await _read_multipart(request, options, limits, _ADDING_FIELDS)
+        return AddedSamples(form.samples, _form_include(form))
+    if content_type == JSON:
+        body = validate_body(AddedSamplesBody, await _read_json(request, limits, limits.max_samples), limits)
+        return AddedSamples(tuple(body.samples), frozenset(body.include))
+    raise _unsupported_content_type()
 
 
 async def read_verify_body(request: Request, limits: Limits) -> VerifyBody:
@@ -85,13 +112,15 @@ async def _read_json(request: Request, limits: Limits, max_values: int) -> JsonB
     return await asyncio.to_thread(reader.finish)
 
 
-async def _read_multipart(request: Request, options: Mapping[bytes, bytes], limits: Limits) -> MultipartBody:
+async def _read_multipart(
+    request: Request, options: Mapping[bytes, bytes], limits: Limits, fields: frozenset[str]
+) -> MultipartBody:
     boundary = options.get(b"boundary")
     if not boundary:
         raise InvalidRequestError("The multipart content type has no boundary.")
     reader = MultipartBodyReader(
         boundary,
-        allowed_fields=_FORM_FIELDS,
+        allowed_fields=fields,
         max_sample_bytes=limits.max_sample_bytes,
         max_samples=limits.max_samples,
     )
@@ -104,7 +133,7 @@ def _from_form(body: MultipartBody) -> TemplateUpload:
         _form_policy(body, "face_policy", FacePolicy.LARGEST),
         _form_policy(body, "consistency_policy", ConsistencyPolicy.WARN),
     )
-    return TemplateUpload(body.samples, policies, _form_include(body))
+    return TemplateUpload(body.samples, policies, _form_include(body), _form_subject(body))
 
 
 def _form_policy(body: MultipartBody, name: str, default: _Policy) -> _Policy:
@@ -116,12 +145,27 @@ def _form_policy(body: MultipartBody, name: str, default: _Policy) -> _Policy:
     return policies(values[0])
 
 
+def _form_subject(body: MultipartBody) -> str | None:
+    values = body.fields.get("subject", ())
+    if not values:
+        return None
+    if len(values) != 1 or re.fullmatch(SUBJECT_PATTERN, values[0]) is None:
+        raise _invalid_field("subject", "Send up to 128 letters, digits and `._:@+-`, once.")
+    return values[0]
+
+
 def _form_include(body: MultipartBody) -> frozenset[Include]:
     names = [name.strip() for value in body.fields.get("include", ()) for name in value.split(",") if name.strip()]
     if not set(names) <= set(Include):
         known = ", ".join(f"`{include}`" for include in Include)
         raise _invalid_field("include", f"Send a list, with commas, of {known}.")
     return frozenset(Include(name) for name in names)
+
+
+def _unsupported_content_type() -> UnsupportedContentTypeError:
+    return UnsupportedContentTypeError(
+        "Send multipart/form-data with the images in the field `samples`, or application/json with base64."
+    )
 
 
 def _invalid_field(name: str, detail: str) -> InvalidFieldsError:

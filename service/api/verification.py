@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
-from service.api.dependencies import Parts, ServiceParts
-from service.api.disconnection import run_while_connected
-from service.api.problem_documentation import problems
-from service.api.schemas import (
+from service.api.answers import (
     BatchAnswer,
+    ContributionEntry,
     PairEntry,
     PairErrorEntry,
-    PairsBody,
-    ReferencesBody,
     SideAnswer,
-    SideBody,
     VerifyAnswer,
     sample_entry,
 )
+from service.api.bodies import PairsBody, ReferencesBody, SideBody
+from service.api.dependencies import Parts, ServiceParts
+from service.api.disconnection import run_while_connected
+from service.api.problem_documentation import problems
 from service.api.templates import UPLOAD_ERRORS
 from service.api.uploads import read_json_body, read_verify_body
 from service.errors import (
@@ -29,6 +28,7 @@ from service.errors import (
     InvalidVectorError,
     RequestError,
     RequestTooLargeError,
+    SealedTemplateExpiredError,
     StoreUnavailableError,
     TemplateErasedError,
     TemplateNotFoundError,
@@ -37,9 +37,8 @@ from service.errors import (
     UnsupportedOperatingPointError,
 )
 from service.pipeline.batch_verification import BatchVerification, Outcome
-from service.pipeline.template_creation import SetPolicies
 from service.pipeline.verification import SampleSide, SealedSide, Side, SideReport, StoredSide, VectorSide
-from service.types import are_consistent
+from service.types import SetPolicies, are_consistent
 
 _SIDE_ERRORS = (
     TemplateNotFoundError,
@@ -47,6 +46,7 @@ _SIDE_ERRORS = (
     FingerprintMismatchError,
     InvalidVectorError,
     InvalidSealedTemplateError,
+    SealedTemplateExpiredError,
 )
 _POINT_ERRORS = (UnknownOperatingPointError, UnsupportedOperatingPointError)
 _BATCH_ERRORS = (
@@ -75,7 +75,8 @@ async def verify(request: Request, parts: Parts) -> VerifyAnswer:
     """
     body = await read_verify_body(request, parts.limits)
     verification = await run_while_connected(
-        request, parts.verifier.verify(_side(body.reference), _side(body.probe), body.operating_point)
+        request,
+        parts.verifier.verify(_side(body.reference), _side(body.probe), body.operating_point, explain=body.explain),
     )
     calibrated = verification.comparison.calibrated
     point = calibrated.operating_point
@@ -167,6 +168,13 @@ def _side(body: SideBody) -> Side:
     return SampleSide(tuple(body.samples or ()), policies)
 
 
+def _contributions(report: SideReport) -> list[ContributionEntry] | None:
+    if report.contributions is None:
+        return None
+    entries = sorted(report.contributions, key=lambda entry: -abs(entry.score_change))
+    return [ContributionEntry(digest=entry.digest, score_change=entry.score_change) for entry in entries]
+
+
 def _side_answer(report: SideReport, level: str) -> SideAnswer:
     samples = None if report.samples is None else [sample_entry(sample) for sample in report.samples]
     return SideAnswer(
@@ -175,4 +183,5 @@ def _side_answer(report: SideReport, level: str) -> SideAnswer:
         quality_level=level,
         consistent=None if report.samples is None else are_consistent(report.samples),
         samples=samples,
+        contributions=_contributions(report),
     )

@@ -82,13 +82,13 @@ def _check_state_directory(settings: Settings) -> Check:
 
 
 def _check_sealing_key(settings: Settings) -> Check:
-    from service.store.sealing import load_sealing_key
+    from service.store.sealing import load_key_ring
 
     path = settings.state_path / KEY_FILE
     if settings.sealing_key is None and not path.exists():
         return Check("sealing key", True, f"{path} is made at the first start")
     try:
-        load_sealing_key(settings)
+        load_key_ring(settings)
     except CorefaceError as error:
         remedy = f"Give {KEY_BYTES} bytes in base64, for example from `openssl rand -base64 {KEY_BYTES}`."
         return Check("sealing key", False, error.detail, remedy)
@@ -117,14 +117,10 @@ def _check_embedded_store() -> Check:
 
 async def _ping(settings: Settings, url: str) -> None:
     from service.store.connection import connect_redis
-    from service.store.sealing import AesGcmTemplateSealer, PayloadSealer, SealingPurpose
     from service.store.template_store import RedisTemplateStore
 
     redis = connect_redis(url, timeout_s=_REDIS_TIMEOUT_S)
-    no_key = bytes(KEY_BYTES)  # nothing is sealed here
-    store = RedisTemplateStore(
-        redis, AesGcmTemplateSealer(no_key), PayloadSealer(no_key, SealingPurpose.EMBEDDINGS), settings.retention
-    )
+    store = RedisTemplateStore(redis, (bytes(KEY_BYTES),), settings.retention)
     try:
         await store.ping()
     finally:

@@ -14,14 +14,14 @@ from service.cli.operator_settings import read_settings
 from service.cli.transient_store import TransientTemplateStore
 from service.observability.metrics import Metrics
 from service.runtime.pack import load_pack
-from service.store.sealing import AesGcmTemplateSealer, load_sealing_key
+from service.store.sealing import AesGcmTemplateSealer, load_key_ring
 
 
 def local_application() -> FastAPI:
     """Raises `SetupError` and its kin: no valid pack, no valid key."""
     settings = read_settings()
     pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
-    sealer = AesGcmTemplateSealer(load_sealing_key(settings))
+    sealer = AesGcmTemplateSealer(load_key_ring(settings))
 
     @asynccontextmanager
     async def open_parts(metrics: Metrics) -> AsyncIterator[ServiceParts]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.errors import RequestError, TemplateNotFoundError
-from service.types import EmbeddedSample, FacePolicy, Template
+from service.types import EmbeddedSample, FacePolicy, SampleMaterial, Template
 
 
 class TransientTemplateStore:
@@ -13,6 +13,7 @@ class TransientTemplateStore:
 
     def __init__(self) -> None:
         self._templates: dict[str, Template] = {}
+        self._material: dict[str, SampleMaterial] = {}
         self._ids_by_set: dict[str, str] = {}
 
     async def find_by_set(self, set_key: str) -> Template | None:
@@ -33,13 +34,21 @@ class TransientTemplateStore:
                 found[template_id] = error
         return found
 
-    async def put(self, template: Template, set_key: str) -> Template:
+    async def get_material(self, template_id: str) -> SampleMaterial:
+        await self.get(template_id)
+        return self._material[template_id]
+
+    async def list_subject(self, subject: str) -> list[Template]:
+        return [template for template in self._templates.values() if template.subject == subject]
+
+    async def put(self, template: Template, set_key: str, material: SampleMaterial) -> Template:
         template_id = self._ids_by_set.setdefault(set_key, template.template_id)
+        self._material.setdefault(template_id, material)
         return self._templates.setdefault(template_id, template)
 
     async def erase(self, template_id: str) -> None:
         await self.get(template_id)
-        del self._templates[template_id]
+        del self._templates[template_id], self._material[template_id]
         self._ids_by_set = {key: kept for key, kept in self._ids_by_set.items() if kept != template_id}
 
     async def get_embeddings(

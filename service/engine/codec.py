@@ -25,13 +25,11 @@ from service.errors import (
 from service.store.frames import FrameError, FrameReader, array_field, pack_frame
 from service.store.records import (
     EMBEDDED_SAMPLE_FIELDS,
-    detection_row,
     embedded_sample_row,
-    quality_row,
     read_choice,
-    read_detection,
     read_embedded_sample,
-    read_quality,
+    read_rejected_sample,
+    rejected_sample_row,
 )
 from service.store.sealing import PayloadSealer, UnsealingError
 from service.types import (
@@ -39,6 +37,7 @@ from service.types import (
     ConsistencyPolicy,
     EmbeddedSample,
     FacePolicy,
+    LeftOutSample,
     QualityLimits,
     RejectedSample,
     RejectionReason,
@@ -52,10 +51,10 @@ FRAME_VERSION = 2
 
 _JOB_FIELDS = 8
 _LIMIT_FIELDS = 7
-_OUTCOME_FIELDS = 5
+_OUTCOME_FIELDS = 6
 _RESULT_FIELDS = 6
 _ERROR_FIELDS = 4
-_AGGREGATION_FIELDS = 4
+_AGGREGATION_FIELDS = 5
 _MAX_DETAIL_LENGTH = 1000
 
 _ERRORS: dict[str, type[CorefaceError]] = {
@@ -179,28 +178,24 @@ def unseal_reply(request_id: str, payload: bytes, fingerprint: str, sealer: Payl
 
 
 def _outcome_row(outcome: SampleOutcome) -> list[object]:
-    if isinstance(outcome, EmbeddedSample):
-        return [None, embedded_sample_row(outcome), None, None, None]
-    return [
-        outcome.reason.value,
-        outcome.digest,
-        outcome.detection and detection_row(outcome.detection),
-        outcome.quality and quality_row(outcome.quality),
-        outcome.feature_norm,
-    ]
+    nothing: list[object] = [None, None, None, None]
+    match outcome:
+        case EmbeddedSample():
+            return [None, embedded_sample_row(outcome), *nothing]
+        case LeftOutSample(sample, reason):
+            return [reason.value, embedded_sample_row(sample), *nothing]
+        case RejectedSample():
+            return [outcome.reason.value, None, *rejected_sample_row(outcome)[1:]]
 
 
 def _read_outcome(row: FrameReader) -> SampleOutcome:
     reason = row.optional(lambda field: read_choice(field, RejectionReason))
+    sample = row.optional(lambda field: read_embedded_sample(field.row(EMBEDDED_SAMPLE_FIELDS)))
+    if sample is not None:
+        return sample if reason is None else LeftOutSample(sample, reason)
     if reason is None:
-        return read_embedded_sample(row.row(EMBEDDED_SAMPLE_FIELDS))
-    return RejectedSample(
-        digest=row.text(),
-        reason=reason,
-        detection=row.optional(read_detection),
-        quality=row.optional(read_quality),
-        feature_norm=row.optional(FrameReader.number),
-    )
+        raise FrameError("A sample without an embedding has a reason.")
+    return read_rejected_sample(row, reason)
 
 
 def _aggregation_row(aggregation: Aggregation) -> list[object]:
@@ -209,11 +204,19 @@ def _aggregation_row(aggregation: Aggregation) -> list[object]:
         aggregation.norm,
         list(aggregation.core_indices),
         list(aggregation.weights),
+        None if aggregation.without is None else array_field(aggregation.without),
     ]
 
 
 def _read_aggregation(row: FrameReader) -> Aggregation:
-    return Aggregation(row.array(-1), row.number(), row.many(FrameReader.integer), row.many(FrameReader.number))
+    vector, norm = row.array(-1), row.number()
+    return Aggregation(
+        vector=vector,
+        norm=norm,
+        core_indices=row.many(FrameReader.integer),
+        weights=row.many(FrameReader.number),
+        without=row.optional(lambda field: field.array(-1, len(vector))),
+    )
 
 
 def _check_version(reader: FrameReader) -> None:

@@ -18,7 +18,7 @@ from service.errors import SetupError
 from service.runtime.pack import load_pack
 from service.settings import Settings
 from service.store.connection import connect_redis
-from service.store.sealing import PayloadSealer, SealingPurpose, load_sealing_key
+from service.store.sealing import PayloadSealer, SealingPurpose, load_key_ring
 
 _TIMEOUT_S = 2.0
 """A worker has nobody waiting on its connection: a slow server is better than a retry."""
@@ -44,7 +44,7 @@ async def serve_jobs(
         raise SetupError("A worker needs COREFACE_REDIS_URL; `coreface serve` starts a store and workers by itself.")
     # Twice the batch: while one batch is with the model, the next is fetched and unsealed.
     slots = min(2 * settings.max_batch_sets, settings.limits.max_waiting_sets)
-    sealer = PayloadSealer(load_sealing_key(settings), SealingPurpose.ENGINE)
+    sealer = PayloadSealer(load_key_ring(settings), SealingPurpose.ENGINE)
     engine = LocalEngine(build_processor, fingerprint, max_batch_sets=settings.max_batch_sets, max_waiting_sets=slots)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.calibration.quality_scale import QualityScale
 from service.types import (
     Aggregation,
     Detection,
     EmbeddedSample,
+    LeftOutSample,
     RejectedSample,
     RejectionReason,
     SampleOutcome,
     SampleReport,
 )
+from service.vision.comparison import compare_vectors
 
 USED = "used"
 REJECTED = "rejected"
@@ -35,12 +40,15 @@ def report_samples(
     lines: dict[str, SampleReport] = {}
     embedded = 0
     for outcome, group in zip(outcomes, groups, strict=True):
-        if isinstance(outcome, RejectedSample):
-            line = _rejected(outcome)
-        else:
-            assert aggregation is not None  # noqa: S101  (`result_check`: whatever is embedded is aggregated)
-            line = _used(outcome, aggregation, embedded)
-            embedded += 1
+        match outcome:
+            case RejectedSample():
+                line = _rejected(outcome)
+            case LeftOutSample(sample, reason):
+                line = _rejected(_as_rejected(sample, reason))
+            case EmbeddedSample():
+                assert aggregation is not None  # noqa: S101  (`result_check`: whatever is embedded is aggregated)
+                line = _used(outcome, aggregation, embedded)
+                embedded += 1
         norm = line.feature_norm
         quality = None if norm is None else scale.of_sample(norm)
         lines[outcome.digest] = replace(line, group=group, quality=quality)
@@ -80,7 +88,17 @@ def _used(outcome: EmbeddedSample, aggregation: Aggregation, place: int) -> Samp
         feature_norm=face.embedding.norm,
         core_rank=core.index(place) if place in core else None,
         weight=aggregation.weights[place],
+        change=None if aggregation.without is None else _change(aggregation.vector, aggregation.without[place]),
     )
+
+
+def _change(template: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return max(0.0, 1.0 - compare_vectors(template, other))
+
+
+def _as_rejected(sample: EmbeddedSample, reason: RejectionReason) -> RejectedSample:
+    face = sample.face
+    return RejectedSample(sample.digest, reason, face.detection, face.quality, face.embedding.norm)
 
 
 def _rejected(outcome: RejectedSample) -> SampleReport:

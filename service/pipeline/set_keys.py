@@ -20,16 +20,17 @@ def set_key(
     face_policy: FacePolicy,
     consistency_policy: ConsistencyPolicy,
     *,
+    subject: str | None,
     min_eye_distance_pixels: float,
     quality_limits: QualityLimits,
 ) -> str:
-    """Name of a sample set under one pack and one policy: SHA-256 hex.
+    """Name of a sample set under one pack, for one subject and one policy: SHA-256 hex.
 
     Neither the order of the samples nor repeated bytes change it.
     """
     state = hashlib.sha256()
     limits = (float(min_eye_distance_pixels), *map(float, astuple(quality_limits)))
-    policies = (face_policy.value, consistency_policy.value)
+    policies = (face_policy.value, consistency_policy.value, repr(subject))
     for part in (fingerprint, *policies, repr(limits), *sorted(set(digests))):
         state.update(part.encode())
         state.update(b"\n")

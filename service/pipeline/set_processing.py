@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import CorefaceError, InferenceFailedError, SampleRejectedError
 from service.pipeline.quality_gate import admit_sample, refuse_face
-from service.pipeline.set_consistency import settle_set
+from service.pipeline.settling import settle_set
 from service.pipeline.stage_clock import StageClock
 from service.protocols import FaceDetector, FaceEmbedder, SetAggregator
 from service.types import (
+    Aggregation,
     Detection,
     EmbeddedFace,
     EmbeddedSample,
@@ -40,6 +41,8 @@ from service.vision.face_selection import candidate_faces, choose_face
 from service.vision.quality import measure_face
 from service.vision.sniffing import ImageLimits, sniff_image
 
+MOST_EXPLAINED = 64
+"""Samples of a set whose template is also made without each of them; the work grows with the square."""
 CHUNK_PIXELS = 32_000_000
 """Decoded pixels held at once (96 MB), unless one image alone is larger."""
 _WARM_UP_FACE = Detection((40.0, 40.0, 120.0, 140.0), 1.0, (arcface_template() + 24).astype(np.float32))
@@ -259,16 +262,22 @@ class SetProcessor:
         ]
         with clock.stage("aggregate"):
             aggregations = iter(self._aggregator.aggregate([embeddings for embeddings in sets if embeddings]))
+            explained = [self._explain(next(aggregations), embeddings) if embeddings else None for embeddings in sets]
         return [
             SetResult(
                 request_id=request.request_id,
                 outcomes=each.outcomes,
-                aggregation=next(aggregations) if embeddings else None,
+                aggregation=aggregation,
                 stage_seconds=clock.seconds,
                 groups=each.groups,
             )
-            for request, each, embeddings in zip(requests, settled, sets, strict=True)
+            for request, each, aggregation in zip(requests, settled, explained, strict=True)
         ]
+
+    def _explain(self, aggregation: Aggregation, embeddings: Sequence[Embedding]) -> Aggregation:
+        if not 2 <= len(embeddings) <= MOST_EXPLAINED:
+            return aggregation
+        return replace(aggregation, without=self._aggregator.aggregate_without_each(embeddings))
 
 
 def _digests(request: SetRequest) -> list[str]:

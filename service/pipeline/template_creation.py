@@ -8,37 +8,42 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.calibration.quality_scale import QualityScale
 from service.errors import (
     DeadlineExceededError,
+    FingerprintMismatchError,
     InconsistentSetError,
     NoSamplesError,
     NoUsableSampleError,
-    SampleRejectedError,
+    RefusedSetError,
     TooManySamplesError,
 )
 from service.pipeline.reports import reorder_reports, report_samples
-from service.pipeline.set_keys import digest_sample, set_key
+from service.pipeline.set_keys import set_key
 from service.pipeline.single_flight import SingleFlight
 from service.pipeline.stage_clock import StageClock
+from service.pipeline.upload_reading import Upload, UploadLimits, read_upload
 from service.protocols import TemplateEngine, TemplateStore
 from service.types import (
-    ConsistencyPolicy,
     EmbeddedSample,
     FacePolicy,
+    LeftOutSample,
     QualityLimits,
     RejectedSample,
     RejectionReason,
     Sample,
+    SampleMaterial,
+    SampleOutcome,
     SampleReport,
+    SetPolicies,
     SetRequest,
     SetResult,
     Template,
 )
-from service.vision.sniffing import ImageLimits, sniff_image
+from service.vision.sniffing import ImageLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +51,14 @@ class CreationPolicy:
     """What an upload may cost, and how long its template lives."""
 
     max_samples: int
+    max_template_samples: int
+    """Of a template that was added to."""
     max_sample_bytes: int
     image_limits: ImageLimits
     min_eye_distance_pixels: float
     quality_limits: QualityLimits
     timeout_s: float
     template_ttl_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class SetPolicies:
-    """What a caller decides for one sample set."""
-
-    face: FacePolicy = FacePolicy.LARGEST
-    consistency: ConsistencyPolicy = ConsistencyPolicy.WARN
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +72,11 @@ class CreatedTemplate:
     """Whether the template was already kept for this very set."""
     stage_seconds: dict[str, float]
     """Empty when cached."""
+    material: SampleMaterial | None
+    """Of a fresh template; of a kept one the store has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Upload:
-    digests: tuple[str, ...]
-    """In the order of upload, repetitions included."""
-    accepted: tuple[Sample, ...]
-    """Distinct, sorted by digest."""
-    rejected: tuple[RejectedSample, ...]
+_Made = tuple[Template, dict[str, float], SampleMaterial]
 
 
 class TemplateCreator:
@@ -101,105 +96,115 @@ class TemplateCreator:
         self._store = store
         self._fingerprint = fingerprint
         self._policy = policy
+        self._limits = UploadLimits(policy.max_sample_bytes, policy.image_limits)
         self._quality_scale = quality_scale
         self._clock = clock
-        self._flights: SingleFlight[tuple[Template, dict[str, float]]] = SingleFlight()
+        self._flights: SingleFlight[_Made] = SingleFlight()
 
-    async def create(self, samples: Sequence[bytes], policies: SetPolicies, *, keep: bool = True) -> CreatedTemplate:
+    async def create(
+        self, samples: Sequence[bytes], policies: SetPolicies, *, subject: str | None = None, keep: bool = True
+    ) -> CreatedTemplate:
         """One template from the encoded images of one subject.
 
         With `keep` the template is stored and can be named by its id; without, only the embeddings are cached.
         Raises `NoSamplesError`, `TooManySamplesError`, `NoUsableSampleError`, `InconsistentSetError`,
         `DeadlineExceededError`, and what the engine and the store raise. Nothing is kept of a set that fails.
         """
-        if not samples:
-            raise NoSamplesError("Send at least one image in the field `samples`.")
-        if len(samples) > self._policy.max_samples:
-            raise TooManySamplesError(f"{len(samples)} samples; a set holds at most {self._policy.max_samples}.")
+        self._check_count(len(samples), self._policy.max_samples)
         started = time.monotonic()
-        upload = await asyncio.to_thread(self._read_upload, samples)
+        upload = await asyncio.to_thread(read_upload, samples, self._limits)
+        return await self._create(upload, policies, subject, started, keep=keep)
+
+    async def add(self, template_id: str, samples: Sequence[bytes]) -> CreatedTemplate:
+        """One template from the samples of a kept one and further ones, as if all had been sent at once. The kept one
+        stays.
+
+        Raises as `create`, and `TemplateNotFoundError`, `TemplateErasedError`, `FingerprintMismatchError`.
+        """
+        self._check_count(len(samples), self._policy.max_samples)
+        started = time.monotonic()
+        kept = await self._store.get(template_id)
+        if kept.fingerprint != self._fingerprint:
+            raise FingerprintMismatchError(
+                f"The template was made by pack {kept.fingerprint}, the service runs {self._fingerprint}; enrol again."
+            )
+        material = await self._store.get_material(template_id)
+        upload = await asyncio.to_thread(read_upload, samples, self._limits)
+        upload = upload.joined_to(list(dict.fromkeys(report.digest for report in kept.reports)), material)
+        self._check_count(len(set(upload.digests)), self._policy.max_template_samples)
+        return await self._create(upload, material.policies, kept.subject, started, keep=True)
+
+    async def aggregate_again(self, material: SampleMaterial) -> SetResult:
+        """The template of kept embeddings, with what each sample adds to it. Raises what the engine raises."""
+        return await self._ask_engine((), material.samples, material.policies, self._policy.timeout_s)
+
+    def _check_count(self, count: int, most: int) -> None:
+        if count == 0:
+            raise NoSamplesError("Send at least one image in the field `samples`.")
+        if count > most:
+            raise TooManySamplesError(f"{count} samples; a set holds at most {most}.")
+
+    async def _create(
+        self, upload: Upload, policies: SetPolicies, subject: str | None, started: float, *, keep: bool
+    ) -> CreatedTemplate:
         key = set_key(
             upload.digests,
             self._fingerprint,
             policies.face,
             policies.consistency,
+            subject=subject,
             min_eye_distance_pixels=self._policy.min_eye_distance_pixels,
             quality_limits=self._policy.quality_limits,
         )
         known = await self._store.find_by_set(key)
         if known is not None:
-            return CreatedTemplate(known, reorder_reports(upload.digests, known.reports), True, {})
+            return CreatedTemplate(known, reorder_reports(upload.digests, known.reports), True, {}, None)
         deadline = started + self._policy.timeout_s
-        template, stage_seconds = await self._flights.run(
-            (key, keep), lambda: self._compute(upload, policies, key, keep, deadline)
+        template, stage_seconds, material = await self._flights.run(
+            (key, keep), lambda: self._compute(upload, policies, subject, key, keep, deadline)
         )
-        return CreatedTemplate(template, reorder_reports(upload.digests, template.reports), False, stage_seconds)
-
-    def _read_upload(self, samples: Sequence[bytes]) -> _Upload:
-        digests = tuple(digest_sample(data) for data in samples)
-        accepted: list[Sample] = []
-        rejected: list[RejectedSample] = []
-        for digest, data in sorted(dict(zip(digests, samples, strict=True)).items()):
-            reason = self._refusal(data)
-            if reason is None:
-                accepted.append(Sample(digest, data))
-            else:
-                rejected.append(RejectedSample(digest, reason))
-        return _Upload(digests, tuple(accepted), tuple(rejected))
-
-    def _refusal(self, data: bytes) -> RejectionReason | None:
-        """Why a sample need not travel to the engine at all, from its length and header."""
-        if not data:
-            return RejectionReason.EMPTY
-        if len(data) > self._policy.max_sample_bytes:
-            return RejectionReason.TOO_LARGE
-        try:
-            sniff_image(data, self._policy.image_limits)
-        except SampleRejectedError as error:
-            return error.reason
-        return None
+        reports = reorder_reports(upload.digests, template.reports)
+        return CreatedTemplate(template, reports, False, stage_seconds, material)
 
     async def _compute(
-        self, upload: _Upload, policies: SetPolicies, key: str, keep: bool, deadline: float
-    ) -> tuple[Template, dict[str, float]]:
+        self, upload: Upload, policies: SetPolicies, subject: str | None, key: str, keep: bool, deadline: float
+    ) -> _Made:
         clock = StageClock()
         with clock.stage("cache"):
-            known = await self._known_embeddings(upload, policies.face)
+            known = {**await self._cached_embeddings(upload, policies.face), **upload.known}
         result = await self._embed_and_aggregate(upload, known, policies, deadline)
-        outcomes = (*upload.rejected, *result.outcomes)
-        groups = (*(None for _ in upload.rejected), *result.groups)
-        reports = report_samples(upload.digests, outcomes, groups, result.aggregation, self._quality_scale)
-        if result.aggregation is None:
-            if any(report.reason is RejectionReason.INCONSISTENT for report in reports):
-                raise InconsistentSetError(
-                    "The faces of this set do not look like one person's; see `group` of each sample.", reports
-                )
-            raise NoUsableSampleError(
-                "None of the samples holds a usable face; see `samples` for each reason.", reports
-            )
+        reports = self._report(upload, result)
+        aggregation = result.aggregation
+        if aggregation is None:
+            raise _refused(reports)
         now = self._clock()
         template = Template(
             template_id=secrets.token_urlsafe(16),
             fingerprint=self._fingerprint,
-            vector=result.aggregation.vector,
-            norm=result.aggregation.norm,
-            quality=self._quality_scale.of_template(result.aggregation.norm),
+            vector=aggregation.vector,
+            norm=aggregation.norm,
+            quality=self._quality_scale.of_template(aggregation.norm),
             created_at=now,
             expires_at=now + self._policy.template_ttl_s,
             reports=reports,
+            subject=subject,
         )
+        embedded = tuple(sample for outcome in result.outcomes if (sample := _embedded(outcome)) is not None)
+        rejected = (outcome for outcome in result.outcomes if isinstance(outcome, RejectedSample))
+        material = SampleMaterial(embedded, (*upload.rejected, *rejected), policies)
         with clock.stage("store"):
-            fresh = [
-                outcome
-                for outcome in result.outcomes
-                if isinstance(outcome, EmbeddedSample) and outcome.digest not in known
-            ]
+            fresh = [sample for sample in embedded if sample.digest not in known]
             await self._store.put_embeddings(fresh, self._fingerprint, policies.face)
             if keep:
-                template = await self._store.put(template, key)
-        return template, {**result.stage_seconds, **clock.seconds}
+                template = await self._store.put(template, key, material)
+        return template, {**result.stage_seconds, **clock.seconds}, material
 
-    async def _known_embeddings(self, upload: _Upload, face_policy: FacePolicy) -> dict[str, EmbeddedSample]:
+    def _report(self, upload: Upload, result: SetResult) -> tuple[SampleReport, ...]:
+        outcomes = (*upload.rejected, *result.outcomes)
+        groups = (*(None for _ in upload.rejected), *result.groups)
+        return report_samples(upload.digests, outcomes, groups, result.aggregation, self._quality_scale)
+
+    async def _cached_embeddings(self, upload: Upload, face_policy: FacePolicy) -> dict[str, EmbeddedSample]:
         cached = await self._store.get_embeddings(
             [sample.digest for sample in upload.accepted], self._fingerprint, face_policy
         )
@@ -211,18 +216,23 @@ class TemplateCreator:
         }
 
     async def _embed_and_aggregate(
-        self, upload: _Upload, known: dict[str, EmbeddedSample], policies: SetPolicies, deadline: float
+        self, upload: Upload, known: Mapping[str, EmbeddedSample], policies: SetPolicies, deadline: float
     ) -> SetResult:
-        request_id = secrets.token_hex(16)
-        if not upload.accepted:
-            return SetResult(request_id, (), None, {}, ())
+        if not upload.accepted and not known:
+            return SetResult("", (), None, {}, ())
         timeout_s = deadline - time.monotonic()
         if timeout_s <= 0:
             raise DeadlineExceededError("The time for this request ran out before its samples were embedded.")
+        unknown = tuple(sample for sample in upload.accepted if sample.digest not in known)
+        return await self._ask_engine(unknown, [known[digest] for digest in sorted(known)], policies, timeout_s)
+
+    async def _ask_engine(
+        self, samples: tuple[Sample, ...], known: Sequence[EmbeddedSample], policies: SetPolicies, timeout_s: float
+    ) -> SetResult:
         request = SetRequest(
-            request_id=request_id,
-            samples=tuple(sample for sample in upload.accepted if sample.digest not in known),
-            known=tuple(known[digest] for digest in sorted(known)),
+            request_id=secrets.token_hex(16),
+            samples=samples,
+            known=tuple(known),
             face_policy=policies.face,
             fingerprint=self._fingerprint,
             timeout_s=timeout_s,
@@ -230,3 +240,21 @@ class TemplateCreator:
             consistency_policy=policies.consistency,
         )
         return await self._engine.create(request)
+
+
+def _embedded(outcome: SampleOutcome) -> EmbeddedSample | None:
+    match outcome:
+        case EmbeddedSample():
+            return outcome
+        case LeftOutSample(sample, _):
+            return sample
+        case _:
+            return None
+
+
+def _refused(reports: Sequence[SampleReport]) -> RefusedSetError:
+    if any(report.reason is RejectionReason.INCONSISTENT for report in reports):
+        return InconsistentSetError(
+            "The faces of this set do not look like one person's; see `group` of each sample.", reports
+        )
+    return NoUsableSampleError("None of the samples holds a usable face; see `samples` for each reason.", reports)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import CorefaceError, FingerprintMismatchError, InvalidVectorError, RequestError
-from service.pipeline.template_creation import SetPolicies, TemplateCreator
+from service.pipeline.explanation import SampleContribution, contributions
+from service.pipeline.template_creation import CreatedTemplate, TemplateCreator
 from service.protocols import ScoreCalibrator, TemplateSealer, TemplateStore
-from service.types import Comparison, SampleReport, Template
+from service.types import Comparison, SampleMaterial, SampleReport, SetPolicies, Template
 from service.vision.comparison import compare_vectors, decide
 
 
@@ -56,6 +57,8 @@ class SideReport:
     """The template norm on the pack's scale, 0..100; None for a plain vector and where the pack has none."""
     samples: tuple[SampleReport, ...] | None
     """For a sample set."""
+    contributions: tuple[SampleContribution, ...] | None = None
+    """When asked for, and the side has samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +75,24 @@ class Descriptor:
 
     vector: NDArray[np.float32]  # (D,)
     report: SideReport
+    kept_id: str | None = None
+    """Of the stored template, whose material is in the store."""
+    material: SampleMaterial | None = None
+    """Of a template that was just made."""
 
     @classmethod
-    def of_template(cls, template: Template, samples: tuple[SampleReport, ...] | None = None) -> Descriptor:
-        return cls(template.vector, SideReport(template.norm, template.quality, samples))
+    def of_template(cls, template: Template) -> Descriptor:
+        return cls(template.vector, SideReport(template.norm, template.quality, None), template.template_id)
+
+    @classmethod
+    def of_samples(cls, created: CreatedTemplate) -> Descriptor:
+        template = created.template
+        return cls(
+            template.vector,
+            SideReport(template.norm, template.quality, created.reports),
+            template.template_id if created.cached else None,
+            created.material,
+        )
 
 
 class Verifier:
@@ -98,8 +115,12 @@ class Verifier:
         self._width = width
         self._calibrator = calibrator
 
-    async def verify(self, reference: Side, probe: Side, operating_point: str | None) -> Verification:
-        """Raises `UnknownOperatingPointError`, `UnsupportedOperatingPointError`, `TemplateNotFoundError`,
+    async def verify(
+        self, reference: Side, probe: Side, operating_point: str | None, *, explain: bool = False
+    ) -> Verification:
+        """With `explain`, which samples of either side carried it.
+
+        Raises `UnknownOperatingPointError`, `UnsupportedOperatingPointError`, `TemplateNotFoundError`,
         `TemplateErasedError`, `FingerprintMismatchError`, `InvalidVectorError`, `InvalidSealedTemplateError`, and what
         `TemplateCreator.create` raises; a `RequestError` of a side names the side."""
         point = self._calibrator.resolve(operating_point)
@@ -114,7 +135,19 @@ class Verifier:
         calibrated = self._calibrator.calibrate(
             compare_vectors(first.vector, second.vector), first.report.template_norm, second.report.template_norm, point
         )
-        return Verification(decide(calibrated), self._fingerprint, first.report, second.report)
+        comparison = decide(calibrated)
+        reports = (first.report, second.report)
+        if explain:
+            reports = await self._explain(first, second), await self._explain(second, first)
+        return Verification(comparison, self._fingerprint, *reports)
+
+    async def _explain(self, side: Descriptor, other: Descriptor) -> SideReport:
+        material = side.material
+        if material is None and side.kept_id is not None:
+            material = await self._store.get_material(side.kept_id)
+        if material is None:
+            return side.report
+        return replace(side.report, contributions=await contributions(self._creator, material, other.vector))
 
     async def resolve(self, name: Literal["reference", "probe"], side: Side) -> Descriptor:
         """One side of a comparison. Raises as `verify`."""
@@ -128,12 +161,13 @@ class Verifier:
             case StoredSide(template_id):
                 return self._from_template(await self._store.get(template_id))
             case SealedSide(data):
-                return self._from_template(self._sealer.unseal(data))
+                # Verifies anywhere: the store need not know it.
+                return replace(self._from_template(self._sealer.unseal(data)), kept_id=None)
             case VectorSide():
                 return self._from_values(side)
             case SampleSide(samples, policies):
                 created = await self._creator.create(samples, policies, keep=False)
-                return Descriptor.of_template(created.template, created.reports)
+                return Descriptor.of_samples(created)
 
     def _from_template(self, template: Template) -> Descriptor:
         self._check_fingerprint(template.fingerprint)

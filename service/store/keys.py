@@ -28,6 +28,11 @@ def set_index_key(blinded_set_key: str) -> str:
     return f"{PREFIX}set:{blinded_set_key}"
 
 
+def subject_index_key(blinded_subject: str) -> str:
+    """Sorted set: ids of the templates of a subject, by the server time at which they expire."""
+    return f"{PREFIX}subject:{blinded_subject}"
+
+
 def embedding_key(fingerprint: str, face_policy: FacePolicy, blinded_digest: str) -> str:
     """String: one sealed embedding."""
     return f"{PREFIX}embedding:{fingerprint}:{face_policy.value}:{blinded_digest}"

@@ -7,24 +7,33 @@ from typing import TypeVar
 
 from service.store.frames import FrameError, FrameReader, array_field, pack_frame
 from service.types import (
+    ConsistencyPolicy,
     Detection,
     EmbeddedFace,
     EmbeddedSample,
     Embedding,
+    FacePolicy,
     FaceQuality,
     HeadPose,
+    RejectedSample,
     RejectionReason,
+    SampleMaterial,
     SampleReport,
+    SetPolicies,
     Template,
 )
 
 TEMPLATE_RECORD = 2
 """Version of the template's layout; an unknown one is refused."""
+MATERIAL_RECORD = 1
+"""The same for the material."""
 
-_TEMPLATE_FIELDS = 9
-_REPORT_FIELDS = 13
+_TEMPLATE_FIELDS = 10
+_REPORT_FIELDS = 14
 _FACE_FIELDS = 4
+_MATERIAL_FIELDS = 5
 EMBEDDED_SAMPLE_FIELDS = 3
+REJECTED_SAMPLE_FIELDS = 5
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -42,6 +51,7 @@ def encode_template(template: Template) -> bytes:
             template.expires_at,
             [_report_row(report) for report in template.reports],
             template.quality,
+            template.subject,
         ]
     )
 
@@ -60,6 +70,7 @@ def decode_template(frame: bytes) -> Template:
         expires_at=reader.number(),
         reports=tuple(_read_report(row) for row in reader.rows(_REPORT_FIELDS)),
         quality=reader.optional(FrameReader.number),
+        subject=reader.optional(FrameReader.text),
     )
 
 
@@ -91,6 +102,55 @@ def _read_face(row: FrameReader) -> EmbeddedFace:
         detection=read_detection(row),
         quality=read_quality(row),
         embedding=Embedding(row.array(-1), row.number()),
+    )
+
+
+def rejected_sample_row(sample: RejectedSample) -> list[object]:
+    """A row of `REJECTED_SAMPLE_FIELDS` fields, the reason first."""
+    return [
+        sample.reason.value,
+        sample.digest,
+        sample.detection and detection_row(sample.detection),
+        sample.quality and quality_row(sample.quality),
+        sample.feature_norm,
+    ]
+
+
+def read_rejected_sample(row: FrameReader, reason: RejectionReason) -> RejectedSample:
+    """What follows the reason. Raises `FrameError`."""
+    return RejectedSample(
+        digest=row.text(),
+        reason=reason,
+        detection=row.optional(read_detection),
+        quality=row.optional(read_quality),
+        feature_norm=row.optional(FrameReader.number),
+    )
+
+
+def encode_material(material: SampleMaterial) -> bytes:
+    """The whole material as one frame."""
+    return pack_frame(
+        [
+            MATERIAL_RECORD,
+            [embedded_sample_row(sample) for sample in material.samples],
+            [rejected_sample_row(sample) for sample in material.rejected],
+            material.policies.face.value,
+            material.policies.consistency.value,
+        ]
+    )
+
+
+def decode_material(frame: bytes) -> SampleMaterial:
+    """Raises `FrameError`."""
+    reader = FrameReader.unpack(frame, _MATERIAL_FIELDS)
+    if reader.integer() != MATERIAL_RECORD:
+        raise FrameError("The material has an unknown layout.")
+    return SampleMaterial(
+        samples=tuple(read_embedded_sample(row) for row in reader.rows(EMBEDDED_SAMPLE_FIELDS)),
+        rejected=tuple(
+            read_rejected_sample(row, read_choice(row, RejectionReason)) for row in reader.rows(REJECTED_SAMPLE_FIELDS)
+        ),
+        policies=SetPolicies(read_choice(reader, FacePolicy), read_choice(reader, ConsistencyPolicy)),
     )
 
 
@@ -144,6 +204,7 @@ def _report_row(report: SampleReport) -> list[object]:
         report.weight,
         report.quality,
         report.group,
+        report.change,
     ]
 
 
@@ -162,6 +223,7 @@ def _read_report(row: FrameReader) -> SampleReport:
         weight=row.number(),
         quality=row.optional(FrameReader.number),
         group=row.optional(FrameReader.integer),
+        change=row.optional(FrameReader.number),
     )
 
 

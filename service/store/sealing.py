@@ -1,6 +1,6 @@
 """Encryption of everything that leaves a process: templates, cached embeddings, frames between processes.
 
-AES-256-GCM under keys derived (HKDF-SHA-256, one per purpose) from the deployment's one sealing key. A sealed
+AES-256-GCM under keys derived (HKDF-SHA-256, one per purpose) from the deployment's sealing key. A sealed
 template is portable: whoever holds the same key can verify against it without the store. What it stands for (its id,
 its fingerprint, the format's version and the key it was sealed with) is readable in front and authenticated.
 """
@@ -12,6 +12,8 @@ import binascii
 import hmac
 import os
 import secrets
+import time
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -21,14 +23,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from service.errors import InvalidSealedTemplateError, InvalidSealingKeyError
+from service.errors import InvalidSealedTemplateError, InvalidSealingKeyError, SealedTemplateExpiredError
 from service.settings import Settings
 from service.store.records import decode_template, encode_template
 from service.types import Template
 
 KEY_BYTES = 32
 KEY_FILE = "sealing.key"
-"""In the state directory, mode 0600: 32 bytes in base64."""
+"""In the state directory, mode 0600: 32 bytes in base64; older keys of the ring on further lines."""
+KeyRing = tuple[bytes, ...]
+"""The deployment's keys, the current one first."""
 
 _TEMPLATE_MAGIC = b"CFTS"
 _TEMPLATE_VERSION = 1
@@ -49,6 +53,7 @@ class SealingPurpose(StrEnum):
 
     ENGINE = "engine"
     EMBEDDINGS = "embeddings"
+    TEMPLATES = "templates"
 
 
 class UnsealingError(ValueError):
@@ -56,15 +61,18 @@ class UnsealingError(ValueError):
 
 
 class AesGcmTemplateSealer:
-    """Seals whole templates.
+    """Seals whole templates, for whoever holds the key.
 
     Format: `CFTS`, version (1 byte), key id (8), nonce (12, random), id and fingerprint (one length byte each, then
     ASCII), then ciphertext and tag. Everything in front of the ciphertext is associated data.
     """
 
-    def __init__(self, key: bytes) -> None:
-        self._cipher = AESGCM(derive_key(key, "template"))
-        self._key_id = derive_key(key, "template key id")[:_KEY_ID_BYTES]
+    def __init__(self, ring: KeyRing, *, clock: Callable[[], float] = time.time) -> None:
+        self._ciphers = {
+            derive_key(key, "template key id")[:_KEY_ID_BYTES]: AESGCM(derive_key(key, "template")) for key in ring
+        }
+        self._key_id, self._cipher = next(iter(self._ciphers.items()))
+        self._clock = clock
 
     def seal(self, template: Template) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
@@ -81,22 +89,25 @@ class AesGcmTemplateSealer:
         return header + self._cipher.encrypt(nonce, encode_template(template), header)
 
     def unseal(self, sealed: bytes) -> Template:
-        """Raises `InvalidSealedTemplateError`."""
+        """Raises `InvalidSealedTemplateError`, `SealedTemplateExpiredError`."""
         if len(sealed) > _MAX_SEALED_TEMPLATE_BYTES or not sealed.startswith(_TEMPLATE_MAGIC):
             raise InvalidSealedTemplateError("The bytes are no sealed template.")
         if sealed[len(_TEMPLATE_MAGIC) : len(_TEMPLATE_MAGIC) + 1] != bytes([_TEMPLATE_VERSION]):
             raise InvalidSealedTemplateError("The sealed template has a version that this service does not know.")
         key_id, nonce = _split(sealed[len(_TEMPLATE_MAGIC) + 1 : _FIXED_BYTES], _KEY_ID_BYTES)
-        if not hmac.compare_digest(key_id, self._key_id):
-            raise InvalidSealedTemplateError("The template was sealed under another key.")
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            raise InvalidSealedTemplateError("The template was sealed under a key that is not on this service's ring.")
         try:
             template_id, end = _read_short(sealed, _FIXED_BYTES)
             fingerprint, end = _read_short(sealed, end)
-            template = decode_template(self._cipher.decrypt(nonce, sealed[end:], sealed[:end]))
+            template = decode_template(cipher.decrypt(nonce, sealed[end:], sealed[:end]))
         except (InvalidTag, ValueError, IndexError) as error:
             raise InvalidSealedTemplateError("The sealed template was altered or cut short.") from error
         if (template.template_id, template.fingerprint) != (template_id, fingerprint):
             raise InvalidSealedTemplateError("The sealed template contradicts its own header.")
+        if self._clock() >= template.expires_at:
+            raise SealedTemplateExpiredError("The sealed template has expired; enrol again.")
         return template
 
 
@@ -108,14 +119,15 @@ class PayloadSealer:
     (with 96 random bits alone, 2**32 would be the limit). Thread-safe; lets other threads run while it works.
     """
 
-    def __init__(self, key: bytes, purpose: SealingPurpose) -> None:
-        self._key = derive_key(key, f"payload {purpose.value}")
-        self._blinding_key = derive_key(key, f"blinding {purpose.value}")
+    def __init__(self, ring: KeyRing, purpose: SealingPurpose) -> None:
+        """The first key of the ring seals; every key opens."""
+        self._keys = [derive_key(key, f"payload {purpose.value}") for key in ring]
+        self._blinding_keys = [derive_key(key, f"blinding {purpose.value}") for key in ring]
 
     def seal(self, payload: bytes, context: str) -> bytes:
         """`context` says what the payload is; only the same context opens it."""
         nonce = secrets.token_bytes(_PAYLOAD_NONCE_BYTES)
-        encryptor = Cipher(self._subkey(nonce), modes.GCM(nonce[_NONCE_BYTES:])).encryptor()
+        encryptor = Cipher(_subkey(self._keys[0], nonce), modes.GCM(nonce[_NONCE_BYTES:])).encryptor()
         encryptor.authenticate_additional_data(context.encode())
         pieces = [_PAYLOAD_MAGIC, nonce]
         view = memoryview(payload)
@@ -127,23 +139,41 @@ class PayloadSealer:
         """Raises `UnsealingError`."""
         if len(sealed) < _PAYLOAD_HEADER_BYTES + _TAG_BYTES or not sealed.startswith(_PAYLOAD_MAGIC):
             raise UnsealingError("The bytes are no sealed payload.")
-        nonce = sealed[len(_PAYLOAD_MAGIC) : _PAYLOAD_HEADER_BYTES]
-        decryptor = Cipher(self._subkey(nonce), modes.GCM(nonce[_NONCE_BYTES:], sealed[-_TAG_BYTES:])).decryptor()
-        decryptor.authenticate_additional_data(context.encode())
-        view = memoryview(sealed)[_PAYLOAD_HEADER_BYTES:-_TAG_BYTES]
-        pieces = [decryptor.update(view[at : at + _PIECE_BYTES]) for at in range(0, len(view), _PIECE_BYTES)]
-        try:
-            pieces.append(decryptor.finalize())
-        except InvalidTag as error:
-            raise UnsealingError("The payload was altered, or is not what it is taken for.") from error
-        return b"".join(pieces)
+        for key in self._keys[:-1]:
+            try:
+                return _open(sealed, context, key)
+            except UnsealingError:
+                continue  # perhaps an older key of the ring
+        return _open(sealed, context, self._keys[-1])
 
     def blind(self, name: str) -> str:
         """A stand-in for `name` (32 hex digits) that only holders of the key can compute."""
-        return hmac.digest(self._blinding_key, name.encode(), "sha256")[:16].hex()
+        return _blind(self._blinding_keys[0], name)
 
-    def _subkey(self, nonce: bytes) -> algorithms.AES:
-        return algorithms.AES(hmac.digest(self._key, nonce[:_NONCE_BYTES], "sha256"))
+    def blind_each(self, name: str) -> list[str]:
+        """As `blind`, with every key of the ring: under one of these it may have been kept."""
+        return [_blind(key, name) for key in self._blinding_keys]
+
+
+def _open(sealed: bytes, context: str, key: bytes) -> bytes:
+    nonce = sealed[len(_PAYLOAD_MAGIC) : _PAYLOAD_HEADER_BYTES]
+    decryptor = Cipher(_subkey(key, nonce), modes.GCM(nonce[_NONCE_BYTES:], sealed[-_TAG_BYTES:])).decryptor()
+    decryptor.authenticate_additional_data(context.encode())
+    view = memoryview(sealed)[_PAYLOAD_HEADER_BYTES:-_TAG_BYTES]
+    pieces = [decryptor.update(view[at : at + _PIECE_BYTES]) for at in range(0, len(view), _PIECE_BYTES)]
+    try:
+        pieces.append(decryptor.finalize())
+    except InvalidTag as error:
+        raise UnsealingError("The payload was altered, or is not what it is taken for.") from error
+    return b"".join(pieces)
+
+
+def _subkey(key: bytes, nonce: bytes) -> algorithms.AES:
+    return algorithms.AES(hmac.digest(key, nonce[:_NONCE_BYTES], "sha256"))
+
+
+def _blind(key: bytes, name: str) -> str:
+    return hmac.digest(key, name.encode(), "sha256")[:16].hex()
 
 
 def derive_key(key: bytes, purpose: str) -> bytes:
@@ -153,13 +183,13 @@ def derive_key(key: bytes, purpose: str) -> bytes:
     return HKDF(SHA256(), KEY_BYTES, salt=None, info=f"coreface {purpose} v1".encode()).derive(key)
 
 
-def load_sealing_key(settings: Settings) -> bytes:
-    """The deployment's sealing key: from the settings, else from the key file, which is made if there is none.
+def load_key_ring(settings: Settings) -> KeyRing:
+    """The deployment's sealing keys: from the settings, else from the key file, which is made if there is none.
 
     Any number of processes may start together; all get the same key. Raises `InvalidSealingKeyError`.
     """
     if settings.sealing_key is not None:
-        return _decode_key(settings.sealing_key.get_secret_value(), "COREFACE_SEALING_KEY")
+        return _decode_keys(settings.sealing_key.get_secret_value(), "COREFACE_SEALING_KEY")
     path = settings.state_path / KEY_FILE
     try:
         settings.state_path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -167,7 +197,7 @@ def load_sealing_key(settings: Settings) -> bytes:
             _create_key_file(path)
         if path.stat().st_mode & 0o077:
             raise InvalidSealingKeyError(f"{path} can be read by others; run `chmod 600` on it.")
-        return _decode_key(path.read_text("ascii"), str(path))
+        return _decode_keys(path.read_text("ascii"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSealingKeyError(f"The key file {path} cannot be read or made: {error}") from error
 
@@ -194,14 +224,19 @@ def _create_key_file(path: Path) -> None:
         os.close(directory)
 
 
-def _decode_key(text: str, source: str) -> bytes:
+def _decode_keys(text: str, source: str) -> KeyRing:
+    keys = [_decode_key(word) for word in text.replace(",", " ").split()]
+    if not keys or None in keys:
+        raise InvalidSealingKeyError(f"{source} does not hold {KEY_BYTES} bytes in base64, or several such keys.")
+    return tuple(key for key in keys if key is not None)
+
+
+def _decode_key(word: str) -> bytes | None:
     try:
-        key = base64.b64decode(text.strip(), validate=True)
+        key = base64.b64decode(word, validate=True)
     except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise InvalidSealingKeyError(f"{source} does not hold {KEY_BYTES} bytes in base64.")
-    return key
+        return None
+    return key if len(key) == KEY_BYTES else None
 
 
 def _short(text: str) -> bytes:

@@ -28,6 +28,19 @@ class OnnxSetAggregator:
         """
         return [self._aggregate_one(embeddings) for embeddings in sets]
 
+    def aggregate_without_each(self, embeddings: Sequence[Embedding]) -> NDArray[np.float32]:
+        """(N, D), unit length, in one forward pass. Raises `InferenceFailedError`."""
+        size = len(embeddings)
+        others = np.array([[other for other in range(size) if other != index] for index in range(size)])
+        vectors = np.stack([embedding.vector for embedding in embeddings])[others]
+        norms = np.array([embedding.norm for embedding in embeddings], np.float32)[others]
+        templates = self._session.run({"embeddings": vectors, "norms": norms, "valid": np.ones_like(norms, np.bool_)})[
+            0
+        ]
+        if templates.shape != (size, vectors.shape[2]) or not np.isfinite(templates.astype(np.float64)).all():
+            raise InferenceFailedError("The aggregator answered templates that are not finite or of another shape.")
+        return templates.astype(np.float32)
+
     def _aggregate_one(self, embeddings: Sequence[Embedding]) -> Aggregation:
         size = len(embeddings)
         vectors = np.stack([embedding.vector for embedding in embeddings])[None]

@@ -24,7 +24,7 @@ from service.runtime.manifest import Manifest
 from service.runtime.pack import Pack
 from service.settings import Limits, Retention
 from service.store.connection import connect_redis
-from service.store.sealing import KEY_BYTES, AesGcmTemplateSealer, PayloadSealer, SealingPurpose
+from service.store.sealing import KEY_BYTES, AesGcmTemplateSealer
 from service.store.template_store import RedisTemplateStore
 from service.types import QualityLimits
 from service.vision.sniffing import ImageLimits
@@ -50,7 +50,7 @@ class RunningApi:
     def __init__(self, redis_url: str, limits: Limits, pack: Pack | None = None) -> None:
         self.limits = limits
         self.engine = FakeEngine()
-        self.sealer = AesGcmTemplateSealer(_KEY)
+        self.sealer = AesGcmTemplateSealer((_KEY,))
         self._redis_url = redis_url
         self.pack = pack or make_pack()
         config = uvicorn.Config(
@@ -64,6 +64,7 @@ class RunningApi:
         self.loop = asyncio.get_running_loop()
         policy = CreationPolicy(
             max_samples=self.limits.max_samples,
+            max_template_samples=self.limits.max_template_samples,
             max_sample_bytes=self.limits.max_sample_bytes,
             image_limits=ImageLimits(max_pixels=1_000_000, max_side=2000, max_jpeg_scans=100, max_scan_megapixels=250),
             min_eye_distance_pixels=8.0,
@@ -72,8 +73,7 @@ class RunningApi:
             template_ttl_s=3600,
         )
         redis = connect_redis(self._redis_url, timeout_s=2.0)
-        payload_sealer = PayloadSealer(_KEY, SealingPurpose.EMBEDDINGS)
-        store = RedisTemplateStore(redis, self.sealer, payload_sealer, Retention())
+        store = RedisTemplateStore(redis, (_KEY,), Retention())
         creator = TemplateCreator(self.engine, store, self.pack.fingerprint, policy, quality_scale=QualityScale(None))
         calibrator = PackCalibrator(self.pack.calibration)
         fingerprint = self.pack.fingerprint

@@ -45,6 +45,7 @@ def test_both_content_types_of_an_upload_are_described() -> None:
         "face_policy",
         "consistency_policy",
         "include",
+        "subject",
     }
 
 

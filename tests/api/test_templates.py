@@ -39,6 +39,7 @@ def test_a_sample_set_becomes_a_template(api: RunningApi, fresh_png: FreshPng) -
         "template_norm",
         "quality",
         "consistent",
+        "subject",
         "samples",
     }
     assert answer["cached"] is False
@@ -48,6 +49,7 @@ def test_a_sample_set_becomes_a_template(api: RunningApi, fresh_png: FreshPng) -
     assert [sample["index"] for sample in answer["samples"]] == [0, 1]
     assert set(answer["samples"][0]) == {
         "index",
+        "digest",
         "status",
         "reason",
         "box",
@@ -61,6 +63,7 @@ def test_a_sample_set_becomes_a_template(api: RunningApi, fresh_png: FreshPng) -
         "feature_norm",
         "quality",
         "group",
+        "change",
         "core_rank",
         "weight",
     }
@@ -111,6 +114,31 @@ def test_a_refused_set_of_several_people_names_every_sample(api: RunningApi, fre
     response = upload(api, first, second, consistency_policy="refuse")
     assert (response.status_code, response.json()["code"]) == (422, "inconsistent_set")
     assert [sample["reason"] for sample in response.json()["samples"]] == ["inconsistent"] * 2
+
+
+def test_samples_are_added_to_a_kept_template(api: RunningApi, fresh_png: FreshPng) -> None:
+    first, second, third = fresh_png(), fresh_png(), fresh_png()
+    kept = upload(api, first, subject="anna").json()
+    url = f"/v1/templates/{kept['template_id']}/samples"
+    response = api.client.post(url, files=[("samples", ("2.png", second))], data={"include": "vector"})
+    assert response.status_code == 201
+    added = response.json()
+    assert response.headers["location"] == f"/v1/templates/{added['template_id']}"
+    assert added["template_id"] != kept["template_id"]
+    assert (added["subject"], len(added["samples"])) == ("anna", 2)
+    at_once = upload(api, second, first, subject="anna", include="vector")
+    assert (at_once.status_code, at_once.json()["vector"]) == (200, added["vector"])
+    again = api.client.post(url, json={"samples": [base64.b64encode(second).decode()]})
+    assert (again.status_code, again.json()["cached"]) == (200, True)
+    assert api.client.post(url, data={"subject": "ben"}, files=[("samples", ("3.png", third))]).status_code == 400
+    assert api.client.delete(f"/v1/templates/{kept['template_id']}").status_code == 204
+    gone = api.client.post(url, files=[("samples", ("3.png", third))])
+    assert (gone.status_code, gone.json()["code"]) == (410, "template_erased")
+
+
+def test_nothing_is_read_for_what_is_no_template(api: RunningApi) -> None:
+    response = api.client.post("/v1/templates/none/samples", files=[("samples", ("3.png", b"x"))])
+    assert (response.status_code, response.json()["code"]) == (404, "template_not_found")
 
 
 def test_the_face_policy_travels(api: RunningApi, fresh_png: FreshPng) -> None:

@@ -59,6 +59,34 @@ def test_any_mix_of_sides_compares(
     assert (answer["probe"]["samples"] is None) == (probe != "samples")
 
 
+def test_a_decision_is_explained_by_the_samples_of_either_side(api: RunningApi, fresh_png: FreshPng) -> None:
+    samples = [fresh_png() for _ in range(3)]
+    kept = api.client.post("/v1/templates", json={"samples": encode(*samples)}).json()
+    sides = {"reference": {"template_id": kept["template_id"]}, "probe": {"samples": encode(samples[0], fresh_png())}}
+    plain = api.client.post("/v1/verify", json=sides).json()
+    answer = api.client.post("/v1/verify", json={**sides, "explain": True}).json()
+    assert plain["reference"]["contributions"] is plain["probe"]["contributions"] is None
+    assert answer["score"] == plain["score"]
+    carried = answer["reference"]["contributions"]
+    assert {entry["digest"] for entry in carried} == {digest_sample(sample) for sample in samples}
+    changes = [abs(entry["score_change"]) for entry in carried]
+    assert changes == sorted(changes, reverse=True)
+    assert max(carried, key=lambda entry: entry["score_change"])["digest"] == digest_sample(samples[0])
+    assert len(answer["probe"]["contributions"]) == 2
+
+
+def test_a_kept_sample_set_is_explained_and_what_has_no_samples_is_not(
+    api: RunningApi, fresh_png: FreshPng, sides: dict[str, dict[str, Any]]
+) -> None:
+    samples = encode(fresh_png(), fresh_png())
+    api.client.post("/v1/templates", json={"samples": samples})
+    for side in (sides["vector"], sides["sealed_template"], sides["template_id"]):
+        body = {"reference": {"samples": samples}, "probe": side, "explain": True}
+        answer = api.client.post("/v1/verify", json=body).json()
+        assert len(answer["reference"]["contributions"]) == 2
+        assert answer["probe"]["contributions"] is None, "one sample carries it all, and the others have none"
+
+
 def test_another_subject_is_a_non_match(api: RunningApi, sides: dict[str, dict[str, Any]]) -> None:
     opposite = {"vector": [-value for value in sides["vector"]["vector"]]}
     answer = verify(api, sides["template_id"], opposite).json()

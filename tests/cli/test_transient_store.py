@@ -5,8 +5,10 @@ import pytest
 
 from service.cli.transient_store import TransientTemplateStore
 from service.errors import TemplateNotFoundError
-from service.types import FacePolicy, Template
+from service.types import FacePolicy, SampleMaterial, SetPolicies, Template
 from tests.pipeline.fakes import embed
+
+MATERIAL = SampleMaterial((), (), SetPolicies())
 
 
 def template(template_id: str) -> Template:
@@ -16,18 +18,19 @@ def template(template_id: str) -> Template:
 async def test_the_first_template_of_a_set_stays() -> None:
     store = TransientTemplateStore()
     assert await store.find_by_set("set") is None
-    first = await store.put(template("one"), "set")
-    assert await store.put(template("two"), "set") is first
+    first = await store.put(template("one"), "set", MATERIAL)
+    assert await store.put(template("two"), "set", MATERIAL) is first
     assert await store.find_by_set("set") is first
     assert await store.get("one") is first
 
 
 async def test_what_is_erased_is_gone() -> None:
     store = TransientTemplateStore()
-    await store.put(template("one"), "set")
+    await store.put(template("one"), "set", MATERIAL)
+    assert await store.get_material("one") is MATERIAL
     await store.erase("one")
     assert await store.find_by_set("set") is None
-    for call in (store.get, store.erase):
+    for call in (store.get, store.erase, store.get_material):
         with pytest.raises(TemplateNotFoundError):
             await call("one")
 

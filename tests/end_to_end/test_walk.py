@@ -169,6 +169,46 @@ def test_a_foreign_picture_is_found_and_dropped(client: httpx.Client, shared_dat
     assert [sample["group"] for sample in refused.json()["samples"]] == [0, 0, 0, 0, 1]
 
 
+def test_samples_may_come_one_by_one_and_copies_change_nothing(
+    client: httpx.Client, shared_data: Path, tmp_path: Path
+) -> None:
+    paths = pictures(shared_data, "Jean_Chretien", 1, 5)
+    at_once = enrol(client, paths, include="vector", subject="jean-1")
+    template = enrol(client, paths[3:4], subject="jean-2")
+    for path in (paths[0], paths[4], paths[1], paths[2]):
+        url = f"/v1/templates/{template['template_id']}/samples"
+        template = client.post(
+            url, files=[("samples", (path.name, path.read_bytes()))], data={"include": "vector"}
+        ).json()
+    assert template["vector"] == at_once["vector"], "bit by bit"
+    image = cv2.imread(str(paths[0]))
+    copies = [tmp_path / "saved_again.jpg", tmp_path / "half.png"]
+    cv2.imwrite(str(copies[0]), image, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    cv2.imwrite(str(copies[1]), cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    with_copies = enrol(client, [*paths, *copies], include="vector")
+    of_one_shot = [with_copies["samples"][index]["reason"] for index in (0, 5, 6)]
+    assert sorted(of_one_shot, key=str) == [None, "near_duplicate", "near_duplicate"]
+    assert np.dot(with_copies["vector"], at_once["vector"]) > 0.99
+    listed = client.get("/v1/subjects/jean-2").json()
+    assert listed["count"] == 5, "every step is kept until it is erased"
+    assert client.delete("/v1/subjects/jean-2").json()["erased"] == 5
+
+
+def test_a_decision_names_the_samples_that_carried_it(client: httpx.Client, shared_data: Path) -> None:
+    own, foreign = pictures(shared_data, "Hans_Blix", 1, 4), pictures(shared_data, "Colin_Powell", 9, 9)
+    kept = enrol(client, [*own, *foreign])
+    probe = encoded(pictures(shared_data, "Hans_Blix", 5, 6))
+    body = {"reference": {"template_id": kept["template_id"]}, "probe": probe, "explain": True}
+    answer = client.post("/v1/verify", json=body).json()
+    assert answer["decision"] == "match"
+    changes = {entry["digest"]: entry["score_change"] for entry in answer["reference"]["contributions"]}
+    stranger = kept["samples"][4]["digest"]
+    assert len(changes) == 5
+    assert min(changes, key=lambda digest: changes[digest]) == stranger
+    assert changes[stranger] < 0.0
+    assert [sample["change"] is not None for sample in kept["samples"]] == [True] * 5
+
+
 def test_in_a_group_picture_the_face_that_agrees_with_the_rest_is_taken(
     client: httpx.Client, shared_data: Path, tmp_path: Path
 ) -> None:

@@ -33,7 +33,7 @@ class EngineUnderTest:
 
 
 def make_sealer(key: bytes = KEY) -> PayloadSealer:
-    return PayloadSealer(key, SealingPurpose.ENGINE)
+    return PayloadSealer((key,), SealingPurpose.ENGINE)
 
 
 def make_local(processor: FakeProcessor, *, max_batch_sets: int = 4, max_waiting_sets: int = 64) -> LocalEngine:

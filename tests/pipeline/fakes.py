@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.errors import RequestError, TemplateNotFoundError
 from service.types import (
@@ -22,6 +23,7 @@ from service.types import (
     HeadPose,
     RejectedSample,
     RejectionReason,
+    SampleMaterial,
     SampleOutcome,
     SetRequest,
     SetResult,
@@ -44,10 +46,10 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
 
 
-def embed(digest: str, norm: float = 10.0, eye_distance: float = 40.0) -> EmbeddedSample:
+def embed(digest: str, norm: float = 10.0, eye_distance: float = 40.0, width: int = WIDTH) -> EmbeddedSample:
     """An embedding that depends on the digest alone."""
     seed = int.from_bytes(hashlib.sha256(digest.encode()).digest()[:8], "big")
-    vector = np.random.default_rng(seed).standard_normal(WIDTH)
+    vector = np.random.default_rng(seed).standard_normal(width)
     landmarks = np.array([[10, 10], [10 + eye_distance, 10], [30, 30], [15, 45], [45, 45]], np.float32)
     return EmbeddedSample(
         digest,
@@ -110,6 +112,7 @@ class FakeEngine:
                 length,
                 tuple(range(min(3, len(embedded)))),
                 (1.0 / len(embedded),) * len(embedded),
+                _without_each(embedded, total) if len(embedded) > 1 else None,
             )
         groups = tuple(
             int(outcome.digest in self.foreign) if isinstance(outcome, EmbeddedSample) else None for outcome in outcomes
@@ -117,11 +120,17 @@ class FakeEngine:
         return SetResult(request.request_id, outcomes, aggregation, {"embed": 0.01}, groups)
 
 
+def _without_each(embedded: Sequence[EmbeddedSample], total: NDArray[np.float32]) -> NDArray[np.float32]:
+    others = np.stack([total - sample.embedding.vector for sample in embedded])
+    return (others / np.linalg.norm(others, axis=1, keepdims=True)).astype(np.float32)
+
+
 class MemoryStore:
     """TemplateStore without expiry."""
 
     def __init__(self) -> None:
         self.templates: dict[str, Template] = {}
+        self.material: dict[str, SampleMaterial] = {}
         self.sets: dict[str, str] = {}
         self.embeddings: dict[tuple[str, str, FacePolicy], EmbeddedSample] = {}
 
@@ -137,11 +146,19 @@ class MemoryStore:
         absent = TemplateNotFoundError("No such template.")
         return {template_id: self.templates.get(template_id, absent) for template_id in template_ids}
 
-    async def put(self, template: Template, set_key: str) -> Template:
+    async def get_material(self, template_id: str) -> SampleMaterial:
+        await self.get(template_id)
+        return self.material[template_id]
+
+    async def list_subject(self, subject: str) -> list[Template]:
+        return [template for template in self.templates.values() if template.subject == subject]
+
+    async def put(self, template: Template, set_key: str, material: SampleMaterial) -> Template:
         kept = await self.find_by_set(set_key)
         if kept is not None:
             return kept
         self.templates[template.template_id] = template
+        self.material[template.template_id] = material
         self.sets[set_key] = template.template_id
         return template
 

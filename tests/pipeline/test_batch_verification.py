@@ -17,9 +17,9 @@ from service.errors import (
     UnsupportedOperatingPointError,
 )
 from service.pipeline.batch_verification import BatchVerifier
-from service.pipeline.template_creation import SetPolicies, TemplateCreator
+from service.pipeline.template_creation import TemplateCreator
 from service.pipeline.verification import SampleSide, SealedSide, Side, StoredSide, VectorSide, Verifier
-from service.types import Comparison, Template
+from service.types import Comparison, SetPolicies, Template
 from tests.calibrations import make_calibration
 from tests.pipeline.fakes import FINGERPRINT, WIDTH, FakeEngine, MemoryStore, png
 from tests.pipeline.test_template_creation import POLICY

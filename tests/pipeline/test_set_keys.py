@@ -18,11 +18,14 @@ def key(
     fingerprint: str = "pack",
     policy: FacePolicy = FacePolicy.LARGEST,
     consistency: ConsistencyPolicy = ConsistencyPolicy.WARN,
+    subject: str | None = None,
     **limits: float,
 ) -> str:
     eyes = limits.pop("min_eye_distance_pixels", 8.0)
     quality = QualityLimits(**limits)
-    return set_key(values, fingerprint, policy, consistency, min_eye_distance_pixels=eyes, quality_limits=quality)
+    return set_key(
+        values, fingerprint, policy, consistency, subject=subject, min_eye_distance_pixels=eyes, quality_limits=quality
+    )
 
 
 @given(digests, st.randoms())
@@ -42,8 +45,10 @@ def test_pack_policy_and_limits_are_part_of_the_key() -> None:
         key(["a"], "one"),
         key(["a"], "two"),
         key(["a"], "one", FacePolicy.ONLY),
+        key(["a"], "one", subject="anna"),
+        key(["a"], "one", subject="None"),
         key(["a"], "one", consistency=ConsistencyPolicy.DROP),
         key(["a"], "one", min_eye_distance_pixels=9.0),
         *(key(["a"], "one", **{limit.name: 0.25}) for limit in fields(QualityLimits)),
     }
-    assert len(keys) == 5 + len(fields(QualityLimits))
+    assert len(keys) == 7 + len(fields(QualityLimits))

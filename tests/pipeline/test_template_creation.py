@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,20 +10,23 @@ from hypothesis import strategies as st
 from service.calibration.quality_scale import QualityScale, measure_scale
 from service.errors import (
     DeadlineExceededError,
+    FingerprintMismatchError,
     InconsistentSetError,
     InferenceFailedError,
     NoSamplesError,
     NoUsableSampleError,
+    TemplateNotFoundError,
     TooManySamplesError,
 )
 from service.pipeline.set_keys import digest_sample
-from service.pipeline.template_creation import CreationPolicy, SetPolicies, TemplateCreator
-from service.types import ConsistencyPolicy, FacePolicy, QualityLimits, RejectionReason
+from service.pipeline.template_creation import CreationPolicy, TemplateCreator
+from service.types import ConsistencyPolicy, FacePolicy, QualityLimits, RejectionReason, SetPolicies
 from service.vision.sniffing import ImageLimits
 from tests.pipeline.fakes import FINGERPRINT, FakeEngine, MemoryStore, embed, png
 
 POLICY = CreationPolicy(
     max_samples=8,
+    max_template_samples=12,
     max_sample_bytes=1000,
     image_limits=ImageLimits(max_pixels=10_000, max_side=1000, max_jpeg_scans=100, max_scan_megapixels=250.0),
     min_eye_distance_pixels=8.0,
@@ -174,6 +178,7 @@ async def test_time_that_ran_out_is_an_error_before_the_engine_is_asked() -> Non
     rig = Rig(
         CreationPolicy(
             max_samples=8,
+            max_template_samples=12,
             max_sample_bytes=1000,
             image_limits=POLICY.image_limits,
             min_eye_distance_pixels=8.0,
@@ -234,3 +239,61 @@ async def test_a_set_that_was_rejected_for_its_faces_is_named_so() -> None:
         await rig.creator.create([A, B], SetPolicies(consistency=ConsistencyPolicy.REFUSE))
     assert [report.reason for report in caught.value.reports] == [RejectionReason.INCONSISTENT] * 2
     assert not rig.store.templates and not rig.store.embeddings
+
+
+async def test_adding_samples_is_building_at_once() -> None:
+    at_once, step_by_step = Rig(), Rig()
+    whole = (await at_once.creator.create([A, B, C, b""], SetPolicies(), subject="anna")).template
+    first = (await step_by_step.creator.create([B, b""], SetPolicies(), subject="anna")).template
+    second = (await step_by_step.creator.add(first.template_id, [C])).template
+    added = await step_by_step.creator.add(second.template_id, [A, B])
+    assert np.array_equal(added.template.vector, whole.vector)
+    assert added.template.subject == "anna"
+    lines = {(line.digest, line.reason, line.weight, line.change) for line in whole.reports}
+    assert {line[:4] for line in lines} == {
+        (line.digest, line.reason, line.weight, line.change)
+        for line in added.reports
+        if line.reason is not RejectionReason.DUPLICATE
+    }
+    assert [len(request.samples) for request in step_by_step.engine.requests] == [1, 1, 1], "nothing is embedded twice"
+    assert (await step_by_step.creator.create([C, b"", A, B], SetPolicies(), subject="anna")).cached
+    assert (await step_by_step.store.get(first.template_id)).template_id == first.template_id
+
+
+async def test_adding_what_is_there_answers_the_kept_template() -> None:
+    rig = Rig()
+    first = await rig.creator.create([A, B], SetPolicies())
+    again = await rig.creator.add(first.template.template_id, [B])
+    assert again.cached
+    assert again.template.template_id == first.template.template_id
+    assert [report.reason for report in again.reports] == [None, None, RejectionReason.DUPLICATE]
+
+
+async def test_a_template_holds_so_many_samples_and_a_request_so_many() -> None:
+    rig = Rig()
+    pictures = [png(content=str(number).encode()) for number in range(13)]
+    template = (await rig.creator.create(pictures[:8], SetPolicies())).template
+    with pytest.raises(TooManySamplesError, match="at most 8"):
+        await rig.creator.add(template.template_id, pictures[:9])
+    with pytest.raises(TooManySamplesError, match="at most 12"):
+        await rig.creator.add(template.template_id, pictures[8:])
+    with pytest.raises(NoSamplesError):
+        await rig.creator.add(template.template_id, [])
+    assert len((await rig.creator.add(template.template_id, pictures[8:12])).template.sample_digests) == 12
+
+
+async def test_samples_are_added_to_templates_of_this_pack_alone() -> None:
+    rig = Rig()
+    template = (await rig.creator.create([A], SetPolicies())).template
+    rig.store.templates[template.template_id] = replace(template, fingerprint="0" * 32)
+    with pytest.raises(FingerprintMismatchError):
+        await rig.creator.add(template.template_id, [B])
+    with pytest.raises(TemplateNotFoundError):
+        await rig.creator.add("none", [B])
+
+
+async def test_a_report_says_how_the_template_would_turn_without_each_sample() -> None:
+    created = await Rig().creator.create([A, B, b""], SetPolicies())
+    assert [report.change is None for report in created.reports] == [False, False, True]
+    assert all(0.0 < report.change < 1.0 for report in created.reports if report.change is not None)
+    assert (await Rig().creator.create([A], SetPolicies())).reports[0].change is None

@@ -15,9 +15,9 @@ from service.errors import (
     TemplateNotFoundError,
     UnknownOperatingPointError,
 )
-from service.pipeline.template_creation import SetPolicies, TemplateCreator
+from service.pipeline.template_creation import TemplateCreator
 from service.pipeline.verification import SampleSide, SealedSide, StoredSide, VectorSide, Verifier
-from service.types import Template
+from service.types import SetPolicies, Template
 from tests.calibrations import make_calibration
 from tests.pipeline.fakes import FINGERPRINT, WIDTH, FakeEngine, MemoryStore, png
 from tests.pipeline.test_template_creation import POLICY

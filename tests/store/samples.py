@@ -7,14 +7,19 @@ import hashlib
 import numpy as np
 
 from service.types import (
+    ConsistencyPolicy,
     Detection,
     EmbeddedFace,
     EmbeddedSample,
     Embedding,
+    FacePolicy,
     FaceQuality,
     HeadPose,
+    RejectedSample,
     RejectionReason,
+    SampleMaterial,
     SampleReport,
+    SetPolicies,
     Template,
 )
 
@@ -89,3 +94,9 @@ def assert_same_template(left: Template, right: Template) -> None:
     np.testing.assert_array_equal(left.vector, right.vector)
     assert (left.template_id, left.fingerprint, left.norm) == (right.template_id, right.fingerprint, right.norm)
     assert (left.created_at, left.expires_at, left.reports) == (right.created_at, right.expires_at, right.reports)
+
+
+def make_material(*names: str) -> SampleMaterial:
+    rejected = RejectedSample(digest_of("rejected"), RejectionReason.NO_FACE)
+    policies = SetPolicies(FacePolicy.CENTRAL, ConsistencyPolicy.DROP)
+    return SampleMaterial(tuple(make_embedded(name) for name in names), (rejected,), policies)

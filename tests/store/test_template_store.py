@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,21 +13,29 @@ from service.errors import StoreUnavailableError, TemplateErasedError, TemplateN
 from service.settings import Retention
 from service.store import keys
 from service.store.connection import connect_redis
-from service.store.sealing import AesGcmTemplateSealer, PayloadSealer, SealingPurpose
+from service.store.records import encode_material
+from service.store.sealing import KeyRing
 from service.store.template_store import RedisTemplateStore
 from service.types import FacePolicy, Template
 from tests.servers import RunningServer, ServerKind
-from tests.store.samples import FINGERPRINT, KEY, assert_same_template, digest_of, make_embedded, make_template
+from tests.store.samples import (
+    FINGERPRINT,
+    KEY,
+    assert_same_template,
+    digest_of,
+    make_embedded,
+    make_material,
+    make_template,
+)
 
+MATERIAL = make_material("a", "b")
 RETENTION = Retention(template_ttl_s=1000, embedding_ttl_s=100, tombstone_ttl_s=500)
 PATIENT_S = 10.0
 """For servers that answer on a machine that is busy."""
 
 
-def make_store(redis: Redis, key: bytes = KEY, retention: Retention = RETENTION) -> RedisTemplateStore:
-    return RedisTemplateStore(
-        redis, AesGcmTemplateSealer(key), PayloadSealer(key, SealingPurpose.EMBEDDINGS), retention
-    )
+def make_store(redis: Redis, ring: KeyRing = (KEY,), retention: Retention = RETENTION) -> RedisTemplateStore:
+    return RedisTemplateStore(redis, ring, retention)
 
 
 @pytest.fixture
@@ -43,7 +52,7 @@ def store(redis: Redis) -> RedisTemplateStore:
 
 async def test_a_kept_template_is_found_by_id_and_by_set(store: RedisTemplateStore) -> None:
     template = make_template()
-    assert_same_template(await store.put(template, "set"), template)
+    assert_same_template(await store.put(template, "set", MATERIAL), template)
     assert_same_template(await store.get("tpl-1"), template)
     found = await store.find_by_set("set")
     assert found is not None
@@ -52,9 +61,9 @@ async def test_a_kept_template_is_found_by_id_and_by_set(store: RedisTemplateSto
 
 async def test_many_are_read_as_one_by_one(store: RedisTemplateStore) -> None:
     template = make_template()
-    await store.put(template, "set")
+    await store.put(template, "set", MATERIAL)
     gone = make_template("tpl-2")
-    await store.put(gone, "other")
+    await store.put(gone, "other", MATERIAL)
     await store.erase("tpl-2")
     found = await store.get_many(["tpl-1", "tpl-2", "tpl-3", "*", "tpl-1"])
     assert list(found) == ["tpl-1", "tpl-2", "tpl-3", "*"]
@@ -76,15 +85,15 @@ async def test_what_was_never_kept_is_not_found(store: RedisTemplateStore) -> No
 
 
 async def test_the_first_template_of_a_set_stays(store: RedisTemplateStore) -> None:
-    first = await store.put(make_template("tpl-1"), "set")
-    assert_same_template(await store.put(make_template("tpl-2"), "set"), first)
+    first = await store.put(make_template("tpl-1"), "set", MATERIAL)
+    assert_same_template(await store.put(make_template("tpl-2"), "set", MATERIAL), first)
     with pytest.raises(TemplateNotFoundError):
         await store.get("tpl-2")
-    assert (await store.put(make_template("tpl-3"), "another set")).template_id == "tpl-3"
+    assert (await store.put(make_template("tpl-3"), "another set", MATERIAL)).template_id == "tpl-3"
 
 
 async def test_a_thousand_concurrent_puts_of_one_set_agree(store: RedisTemplateStore, redis: Redis) -> None:
-    kept = await asyncio.gather(*(store.put(make_template(f"tpl-{n}"), "set") for n in range(1000)))
+    kept = await asyncio.gather(*(store.put(make_template(f"tpl-{n}"), "set", MATERIAL) for n in range(1000)))
     assert len({template.template_id for template in kept}) == 1
     found = await store.find_by_set("set")
     assert found is not None
@@ -93,27 +102,27 @@ async def test_a_thousand_concurrent_puts_of_one_set_agree(store: RedisTemplateS
 
 
 async def test_a_dangling_index_is_replaced(store: RedisTemplateStore, redis: Redis) -> None:
-    await store.put(make_template("tpl-1"), "set")
+    await store.put(make_template("tpl-1"), "set", MATERIAL)
     await redis.delete(keys.template_key("tpl-1"))
     assert await store.find_by_set("set") is None
-    assert (await store.put(make_template("tpl-2"), "set")).template_id == "tpl-2"
+    assert (await store.put(make_template("tpl-2"), "set", MATERIAL)).template_id == "tpl-2"
     found = await store.find_by_set("set")
     assert found is not None
     assert found.template_id == "tpl-2"
 
 
 async def test_a_set_can_be_kept_again_after_its_template_was_erased(store: RedisTemplateStore) -> None:
-    await store.put(make_template("tpl-1"), "set")
+    await store.put(make_template("tpl-1"), "set", MATERIAL)
     await store.erase("tpl-1")
     assert await store.find_by_set("set") is None
-    assert (await store.put(make_template("tpl-2"), "set")).template_id == "tpl-2"
+    assert (await store.put(make_template("tpl-2"), "set", MATERIAL)).template_id == "tpl-2"
     with pytest.raises(TemplateErasedError):
         await store.get("tpl-1")
 
 
 async def test_erasing_leaves_nothing_but_a_tombstone(store: RedisTemplateStore, redis: Redis) -> None:
     template = make_template("tpl-1", "a", "b")
-    await store.put(template, "set")
+    await store.put(template, "set", MATERIAL)
     for face_policy in FacePolicy:
         await store.put_embeddings([make_embedded("a"), make_embedded("b")], FINGERPRINT, face_policy)
     await store.put_embeddings([make_embedded("c")], FINGERPRINT, FacePolicy.LARGEST)
@@ -123,21 +132,21 @@ async def test_erasing_leaves_nothing_but_a_tombstone(store: RedisTemplateStore,
             await store.get("tpl-1")
         with pytest.raises(TemplateErasedError):
             await store.erase("tpl-1")
-    assert await redis.hgetall(keys.template_key("tpl-1")) == {b"layout": b"1"}
+    assert await redis.hgetall(keys.template_key("tpl-1")) == {b"layout": b"2"}
     assert 0 < await redis.ttl(keys.template_key("tpl-1")) <= RETENTION.tombstone_ttl_s
     assert len(await redis.keys("*")) == 2  # the tombstone, and the embedding of another sample
     assert list(await store.get_embeddings([digest_of("c")], FINGERPRINT, FacePolicy.LARGEST)) == [digest_of("c")]
 
 
 async def test_an_erasure_among_concurrent_ones_happens_once(store: RedisTemplateStore) -> None:
-    await store.put(make_template(), "set")
+    await store.put(make_template(), "set", MATERIAL)
     answers = await asyncio.gather(*(store.erase("tpl-1") for _ in range(50)), return_exceptions=True)
     assert sum(answer is None for answer in answers) == 1
     assert sum(isinstance(answer, TemplateErasedError) for answer in answers) == 49
 
 
 async def test_the_server_expires_what_is_kept(store: RedisTemplateStore, redis: Redis) -> None:
-    await store.put(make_template(), "set")
+    await store.put(make_template(), "set", MATERIAL)
     await store.put_embeddings([make_embedded("a")], FINGERPRINT, FacePolicy.LARGEST)
     lives = {name: await redis.ttl(name) for name in await redis.keys("*")}
     assert len(lives) == 3
@@ -174,25 +183,25 @@ async def test_a_damaged_or_swapped_cache_entry_is_a_miss(store: RedisTemplateSt
 
 
 async def test_a_template_moved_to_another_id_is_not_answered(store: RedisTemplateStore, redis: Redis) -> None:
-    await store.put(make_template("tpl-1"), "one")
-    await store.put(make_template("tpl-2", "c"), "two")
+    await store.put(make_template("tpl-1"), "one", MATERIAL)
+    await store.put(make_template("tpl-2", "c"), "two", MATERIAL)
     await redis.copy(keys.template_key("tpl-1"), keys.template_key("tpl-2"), replace=True)
     with pytest.raises(StoreUnavailableError):
         await store.get("tpl-2")
 
 
 async def test_another_key_neither_opens_nor_blocks(store: RedisTemplateStore, redis: Redis) -> None:
-    await store.put(make_template("tpl-1"), "set")
-    other = make_store(redis, bytes(32))
-    with pytest.raises(StoreUnavailableError, match="another key"):
+    await store.put(make_template("tpl-1"), "set", MATERIAL)
+    other = make_store(redis, (bytes(32),))
+    with pytest.raises(StoreUnavailableError, match="cannot be opened"):
         await other.get("tpl-1")
     assert await other.find_by_set("set") is None
-    assert (await other.put(make_template("tpl-2"), "set")).template_id == "tpl-2"
+    assert (await other.put(make_template("tpl-2"), "set", MATERIAL)).template_id == "tpl-2"
 
 
 async def test_the_server_sees_neither_vectors_nor_digests(store: RedisTemplateStore, redis_server: str) -> None:
     template = make_template()
-    await store.put(template, "set-of-one-subject")
+    await store.put(template, "set-of-one-subject", MATERIAL)
     await store.put_embeddings([make_embedded("one")], FINGERPRINT, FacePolicy.LARGEST)
     with BlockingRedis.from_url(redis_server) as look:
         names = look.keys("*")
@@ -200,9 +209,73 @@ async def test_the_server_sees_neither_vectors_nor_digests(store: RedisTemplateS
     assert b"tpl-1" in seen  # the look is a real one
     raw = template.vector.tobytes()
     assert not any(raw[at : at + 8] in seen for at in range(0, len(raw), 8))
+    raw = MATERIAL.samples[0].embedding.vector.tobytes()
+    assert not any(raw[at : at + 8] in seen for at in range(0, len(raw), 8))
     for secret in (digest_of("one"), digest_of("two"), "set-of-one-subject"):
         assert secret.encode() not in seen
         assert bytes.fromhex(digest_of("one")) not in seen
+
+
+async def test_what_a_template_was_made_of_is_kept_with_it(store: RedisTemplateStore) -> None:
+    await store.put(make_template(), "set", MATERIAL)
+    kept = await store.get_material("tpl-1")
+    assert encode_material(kept) == encode_material(MATERIAL)
+    await store.erase("tpl-1")
+    with pytest.raises(TemplateErasedError):
+        await store.get_material("tpl-1")
+    with pytest.raises(TemplateNotFoundError):
+        await store.get_material("tpl-2")
+
+
+async def test_erasing_destroys_the_key_of_the_template(store: RedisTemplateStore, redis: Redis) -> None:
+    await store.put(make_template(), "set", MATERIAL)
+    name = keys.template_key("tpl-1")
+    before = await redis.hgetall(name)
+    assert {b"key", b"sealed", b"material"} < set(before)
+    await store.put(make_template("tpl-2"), "other", MATERIAL)
+    other_key = await redis.hget(keys.template_key("tpl-2"), "key")
+    await store.erase("tpl-1")
+    assert await redis.hget(name, "key") is None
+    await redis.hset(name, mapping={**before, b"key": other_key})
+    with pytest.raises(StoreUnavailableError):
+        await store.get("tpl-1")
+
+
+async def test_templates_are_listed_by_subject_until_they_are_gone(store: RedisTemplateStore, redis: Redis) -> None:
+    for number, subject in enumerate(("anna", "anna", "ben", None)):
+        template = replace(make_template(f"tpl-{number}"), subject=subject)
+        await store.put(template, f"set {number}", MATERIAL)
+    assert [template.template_id for template in await store.list_subject("anna")] == ["tpl-0", "tpl-1"]
+    assert {template.subject for template in await store.list_subject("anna")} == {"anna"}
+    assert await store.list_subject("carla") == []
+    await store.erase("tpl-0")
+    assert [template.template_id for template in await store.list_subject("anna")] == ["tpl-1"]
+    await redis.delete(keys.template_key("tpl-1"))
+    assert await store.list_subject("anna") == []
+    await store.erase("tpl-2")
+    names = await redis.keys("*")
+    assert not any(word in name for name in names for word in (b"anna", b"ben"))
+
+
+async def test_older_keys_of_the_ring_still_open(store: RedisTemplateStore, redis: Redis) -> None:
+    template = replace(make_template(), subject="anna")
+    await store.put(template, "set", MATERIAL)
+    await store.put_embeddings([make_embedded("one")], FINGERPRINT, FacePolicy.LARGEST)
+    turned = make_store(redis, (bytes(32), KEY))
+    assert_same_template(await turned.get("tpl-1"), template)
+    assert [found.template_id for found in await turned.list_subject("anna")] == ["tpl-1"]
+    assert (await turned.get_material("tpl-1")).policies == MATERIAL.policies
+    await turned.put(make_template("tpl-2"), "other", MATERIAL)
+    with pytest.raises(StoreUnavailableError):
+        await store.get("tpl-2")
+    await turned.erase("tpl-1")
+    assert await redis.keys("coreface:embedding:*") == [], "cached under the older key"
+
+
+async def test_another_layout_is_named(store: RedisTemplateStore, redis: Redis) -> None:
+    await redis.hset(keys.template_key("tpl-1"), mapping={"sealed": b"x", "index": b"y", "layout": b"1"})
+    with pytest.raises(StoreUnavailableError, match="layout"):
+        await store.get("tpl-1")
 
 
 async def test_a_healthy_server_is_fit(store: RedisTemplateStore) -> None:
@@ -229,12 +302,12 @@ class TestUnfitServers:
         server = make_server("--maxmemory-policy", "noeviction", kind=kind)
         redis = connect_redis(server.url, timeout_s=PATIENT_S)
         store = make_store(redis)
-        await store.put(make_template("tpl-1"), "one")
+        await store.put(make_template("tpl-1"), "one", MATERIAL)
         await redis.config_set("maxmemory", "1mb")
         with pytest.raises(StoreUnavailableError, match="full"):
             await store.ping()
         with pytest.raises(StoreUnavailableError, match="full"):
-            await store.put(make_template("tpl-2"), "two")
+            await store.put(make_template("tpl-2"), "two", MATERIAL)
         with pytest.raises(StoreUnavailableError, match="full"):
             await store.put_embeddings([make_embedded("a")], FINGERPRINT, FacePolicy.LARGEST)
         assert (await store.get("tpl-1")).template_id == "tpl-1"
@@ -252,7 +325,7 @@ class TestUnfitServers:
         with pytest.raises(StoreUnavailableError, match="read-only"):
             await store.ping()
         with pytest.raises(StoreUnavailableError, match="read-only"):
-            await store.put(make_template(), "set")
+            await store.put(make_template(), "set", MATERIAL)
         await redis.aclose()
 
     async def test_a_server_that_is_gone_or_hangs_is_unavailable_and_recovers(
@@ -261,12 +334,14 @@ class TestUnfitServers:
         server = make_server("--appendonly", "yes", "--appendfsync", "always", kind=kind)
         redis = connect_redis(server.url, timeout_s=0.5)
         store = make_store(redis)
-        await store.put(make_template(), "set")
+        await store.put(make_template(), "set", MATERIAL)
         calls = (
             lambda: store.ping(),
             lambda: store.get("tpl-1"),
+            lambda: store.get_material("tpl-1"),
+            lambda: store.list_subject("anna"),
             lambda: store.find_by_set("set"),
-            lambda: store.put(make_template("tpl-2"), "set"),
+            lambda: store.put(make_template("tpl-2"), "set", MATERIAL),
             lambda: store.erase("tpl-1"),
             lambda: store.get_embeddings(["a"], FINGERPRINT, FacePolicy.LARGEST),
             lambda: store.put_embeddings([make_embedded("a")], FINGERPRINT, FacePolicy.LARGEST),
@@ -282,5 +357,5 @@ class TestUnfitServers:
         found = await store.find_by_set("set")
         assert found is None or found.template_id in ("tpl-1", "tpl-2")
         await store.ping()
-        assert (await store.put(make_template("tpl-3"), "another set")).template_id == "tpl-3"
+        assert (await store.put(make_template("tpl-3"), "another set", MATERIAL)).template_id == "tpl-3"
         await redis.aclose()

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from service.pipeline.set_consistency import SettledSet, settle_set
+from service.pipeline.settling import SettledSet, settle_set
 from service.types import (
     ConsistencyPolicy,
     Detection,
@@ -15,6 +17,7 @@ from service.types import (
     FacePolicy,
     FaceQuality,
     HeadPose,
+    LeftOutSample,
     RejectedSample,
     RejectionReason,
     SampleOutcome,
@@ -25,12 +28,17 @@ LIMITS = ConsistencyLimits((1.0,), (0.3,))
 FACELESS = RejectedSample("z", RejectionReason.NO_FACE)
 
 
-def face(person: int, side: float = 50.0) -> EmbeddedFace:
-    """The same for each picture of a person but for its size."""
+_shots = itertools.count(8)
+
+
+def face(person: int, side: float = 50.0, shot: int | None = None) -> EmbeddedFace:
+    """Of another shot each time: alike within a person, and no copy."""
+    vector = np.zeros(200, np.float32)
+    vector[person], vector[next(_shots) % 192 + 8 if shot is None else shot] = 0.8, 0.6
     return EmbeddedFace(
         Detection((0.0, 0.0, side, side), 0.9, np.zeros((5, 2), np.float32)),
         FaceQuality(10.0, 0.5, HeadPose(0.0, 0.0)),
-        Embedding(np.eye(8, dtype=np.float32)[person], 10.0),
+        Embedding(vector, 10.0),
     )
 
 
@@ -52,7 +60,9 @@ def settle(
 
 def people_of(settled: SettledSet) -> list[int]:
     return [
-        int(outcome.embedding.vector.argmax()) for outcome in settled.outcomes if isinstance(outcome, EmbeddedSample)
+        int(outcome.embedding.vector[:8].argmax())
+        for outcome in settled.outcomes
+        if isinstance(outcome, EmbeddedSample)
     ]
 
 
@@ -60,7 +70,7 @@ def rejected(settled: SettledSet) -> list[str]:
     return [
         outcome.digest
         for outcome in settled.outcomes
-        if isinstance(outcome, RejectedSample) and outcome.reason is RejectionReason.INCONSISTENT
+        if isinstance(outcome, LeftOutSample) and outcome.reason is RejectionReason.INCONSISTENT
     ]
 
 
@@ -82,8 +92,8 @@ def test_drop_rejects_all_but_the_largest_group() -> None:
     assert rejected(settled) == ["b", "c"]
     assert settled.groups == (0, 1, 2, 0)
     dropped = settled.outcomes[1]
-    assert isinstance(dropped, RejectedSample)
-    assert (dropped.detection, dropped.feature_norm) == (given[1].face.detection, 10.0)
+    assert isinstance(dropped, LeftOutSample)
+    assert dropped.sample is given[1]
 
 
 def test_drop_without_a_majority_rejects_the_whole_set() -> None:
@@ -133,3 +143,27 @@ def test_other_face_policies_take_no_other_face() -> None:
 
 def test_nothing_embedded_is_nothing_grouped() -> None:
     assert settle([FACELESS], faces=FacePolicy.CONSISTENT) == SettledSet((FACELESS,), (None,))
+
+
+def copy_of(digest: str, original: EmbeddedSample, norm: float) -> EmbeddedSample:
+    return replace(
+        original, digest=digest, face=replace(original.face, embedding=Embedding(original.embedding.vector, norm))
+    )
+
+
+@pytest.mark.parametrize("limits", [LIMITS, None])
+def test_copies_of_a_picture_count_once_and_the_best_stands_for_them(limits: ConsistencyLimits | None) -> None:
+    original = sample("b", 0)
+    given = [copy_of("a", original, 9.0), original, copy_of("c", original, 11.0), sample("d", 0)]
+    settled = settle(given, limits=limits)
+    reasons = [getattr(outcome, "reason", None) for outcome in settled.outcomes]
+    assert reasons == [RejectionReason.NEAR_DUPLICATE] * 2 + [None, None]
+    assert settled.groups == ((0, 0, 0, 0) if limits else (None,) * 4)
+
+
+def test_copies_make_no_majority() -> None:
+    original = sample("a", 0)
+    given = [original, copy_of("b", original, 9.0), copy_of("c", original, 8.0), sample("d", 1), sample("e", 1)]
+    settled = settle(given, ConsistencyPolicy.DROP)
+    assert rejected(settled) == ["a", "b", "c"]
+    assert settled.groups == (1, 1, 1, 0, 0)

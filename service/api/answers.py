@@ -1,174 +1,21 @@
-"""What goes over the wire: pydantic, no logic. Inside values are made from these and turned into these here."""
+"""What the routes answer."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    WithJsonSchema,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field
 
-from service.api.base64_stream import decode_base64
-from service.types import ConsistencyPolicy, FacePolicy, RejectionReason, SampleReport
-
-MAX_VECTOR_WIDTH = 2048
-MAX_MEMBERS = 16
-MAX_PAIRS = 1000
-MAX_REFERENCES = 32
-
-
-class Include(StrEnum):
-    """What a template answer may hold beside its report."""
-
-    VECTOR = "vector"
-    SEALED_TEMPLATE = "sealed_template"
-
-
-@dataclass(frozen=True, slots=True)
-class DecodingContext:
-    """What the base64 fields need: see `json_body`."""
-
-    lifted: Mapping[str, bytes | None]
-    max_value_bytes: int
-
-
-def _decode(value: object, info: ValidationInfo) -> bytes:
-    context = info.context
-    if not isinstance(value, str) or not isinstance(context, DecodingContext):
-        raise PydanticCustomError("base64", "Send a string of base64.")
-    decoded = context.lifted[value] if value in context.lifted else decode_base64(value, context.max_value_bytes)
-    if decoded is None:
-        raise PydanticCustomError("base64", "This is not standard base64 (no data URL, no URL-safe alphabet).")
-    return decoded
-
-
-Base64Bytes = Annotated[
-    bytes, BeforeValidator(_decode), WithJsonSchema({"type": "string", "contentEncoding": "base64"})
-]
-# Each wrong item makes an error: the first one is enough.
-_SAMPLES = Field(fail_fast=True)
-_NUMBER = Field(strict=True, allow_inf_nan=False)
-_VECTOR = Field(fail_fast=True, min_length=1, max_length=MAX_VECTOR_WIDTH)
-Text = Annotated[str, Field(max_length=256)]
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_crowds(cls, value: object) -> object:
-        # One error is made per unknown member: a body of nothing else would cost more than it is worth.
-        if isinstance(value, dict) and len(value) > MAX_MEMBERS:
-            raise PydanticCustomError("too_many_members", "Too many members.")
-        return value
-
-
-class TemplateBody(_Body):
-    """POST /v1/templates as JSON."""
-
-    samples: list[Base64Bytes] = Field(fail_fast=True, description="Images of one subject, base64.")
-    face_policy: FacePolicy = Field(FacePolicy.LARGEST, description="Which face of a sample is taken.")
-    consistency_policy: ConsistencyPolicy = Field(
-        ConsistencyPolicy.WARN, description="What becomes of faces that do not look like one person's."
-    )
-    include: list[Include] = Field(
-        default=[], max_length=MAX_MEMBERS, description="What the answer holds beside the report."
-    )
-
-
-class SideBody(_Body):
-    """One side of a comparison: exactly one of `template_id`, `vector`, `sealed_template`, `samples`."""
-
-    template_id: Text | None = Field(None, description="A stored template.")
-    vector: Annotated[list[Annotated[float, _NUMBER]], _VECTOR] | None = Field(
-        None, description="A template's vector, of any length above 0."
-    )
-    fingerprint: Text | None = Field(None, description="With `vector`: the pack that made it; checked when given.")
-    template_norm: Annotated[float, _NUMBER] | None = Field(
-        None,
-        gt=0,
-        description="With `vector`: as answered with it. Unset: the vector is held to the strictest threshold.",
-    )
-    sealed_template: Base64Bytes | None = Field(None, description="As /v1/templates answered it, base64.")
-    samples: Annotated[list[Base64Bytes], _SAMPLES] | None = Field(None, description="Images of one subject, base64.")
-    face_policy: FacePolicy | None = Field(None, description="With `samples`: which face of a sample is taken.")
-    consistency_policy: ConsistencyPolicy | None = Field(
-        None, description="With `samples`: what becomes of faces that do not look like one person's."
-    )
-
-    @model_validator(mode="after")
-    def _check_kind(self) -> SideBody:
-        kinds = (self.template_id, self.vector, self.sealed_template, self.samples)
-        if sum(kind is not None for kind in kinds) != 1:
-            raise PydanticCustomError(
-                "side_kind", "Give exactly one of `template_id`, `vector`, `sealed_template` and `samples`."
-            )
-        if self.fingerprint is not None and self.vector is None:
-            raise PydanticCustomError("side_kind", "`fingerprint` goes with `vector` only.")
-        if self.template_norm is not None and self.vector is None:
-            raise PydanticCustomError("side_kind", "`template_norm` goes with `vector` only.")
-        if self.face_policy is not None and self.samples is None:
-            raise PydanticCustomError("side_kind", "`face_policy` goes with `samples` only.")
-        if self.consistency_policy is not None and self.samples is None:
-            raise PydanticCustomError("side_kind", "`consistency_policy` goes with `samples` only.")
-        return self
-
-
-class VerifyBody(_Body):
-    """POST /v1/verify."""
-
-    reference: SideBody = Field(description="The stored side.")
-    probe: SideBody = Field(description="The presented side.")
-    operating_point: Text | None = Field(
-        None, description="For example `fmr_1e-4`; unset: the pack's default. See /v1/packs/current."
-    )
-
-
-class PairBody(_Body):
-    reference: Text = Field(description="Template id.")
-    probe: Text = Field(description="Template id.")
-
-
-class PairsBody(_Body):
-    """POST /v1/verify/batch."""
-
-    pairs: Annotated[list[PairBody], Field(fail_fast=True, min_length=1, max_length=MAX_PAIRS)]
-    operating_point: Text | None = Field(None, description="As for /v1/verify; one for all pairs.")
-
-
-class ReferencesBody(_Body):
-    """POST /v1/verify/references."""
-
-    references: Annotated[list[SideBody], Field(fail_fast=True, min_length=1, max_length=MAX_REFERENCES)] = Field(
-        description="Stored sides, none of them a sample set."
-    )
-    probe: SideBody = Field(description="The presented side, of any kind.")
-    operating_point: Text | None = Field(None, description="As for /v1/verify; one for all references.")
-
-    @model_validator(mode="after")
-    def _refuse_sample_sets(self) -> ReferencesBody:
-        if any(side.samples is not None for side in self.references):
-            raise PydanticCustomError("side_kind", "A reference here is no sample set: make a template of it first.")
-        return self
+from service.types import RejectionReason, SampleReport
 
 
 class SampleEntry(BaseModel):
     """What became of one sample."""
 
     index: int = Field(description="Place in the upload, from 0.")
+    digest: str = Field(description="SHA-256 of the sample, hex.")
     status: Literal["used", "rejected"]
     reason: RejectionReason | None = Field(description="Why it was rejected.")
     box: tuple[float, float, float, float] | None = Field(description="x1, y1, x2, y2, pixels of the upright image.")
@@ -186,6 +33,9 @@ class SampleEntry(BaseModel):
     group: int | None = Field(
         description="0: looks like most of the set; 1, 2, ...: faces that do not; null: no face, or not known."
     )
+    change: float | None = Field(
+        description="How far the template would turn without this sample: 1 minus the cosine; null: not measured."
+    )
     core_rank: int | None = Field(description="0 for the first core sample picked; null outside the core.")
     weight: float = Field(description="Share in the template, 0..1.")
 
@@ -201,6 +51,7 @@ class TemplateAnswer(BaseModel):
     consistent: bool | None = Field(
         description="Whether all faces of the upload look like one person's; null: the pack cannot tell."
     )
+    subject: str | None
     samples: list[SampleEntry]
     vector: list[float] = Field(default=[], description="With `include=vector`: unit length.")
     sealed_template: str = Field(
@@ -216,7 +67,34 @@ class StoredTemplateAnswer(BaseModel):
     template_norm: float
     quality: float | None
     consistent: bool | None
+    subject: str | None
     samples: list[SampleEntry] = Field(description="As answered to the upload that made it.")
+
+
+class SubjectTemplateEntry(BaseModel):
+    template_id: str
+    fingerprint: str
+    created_at: datetime
+    expires_at: datetime
+    samples: int = Field(description="Distinct samples it was made of.")
+
+
+class SubjectAnswer(BaseModel):
+    subject: str
+    count: int
+    templates: list[SubjectTemplateEntry] = Field(description="The one that expires first first.")
+
+
+class SubjectErasedAnswer(BaseModel):
+    subject: str
+    erased: int = Field(description="Templates.")
+
+
+class ContributionEntry(BaseModel):
+    digest: str = Field(description="SHA-256 of the sample, hex.")
+    score_change: float = Field(
+        description="The score minus what it would be without this sample: above 0 it speaks for a match."
+    )
 
 
 class SideAnswer(BaseModel):
@@ -227,6 +105,9 @@ class SideAnswer(BaseModel):
         description="For a sample set: whether all its faces look like one person's; null: not known."
     )
     samples: list[SampleEntry] | None = Field(description="For a sample set.")
+    contributions: list[ContributionEntry] | None = Field(
+        description="With `explain`: of the samples in the template, the most telling first; null for one sample."
+    )
 
 
 class VerifyAnswer(BaseModel):
@@ -364,6 +245,7 @@ def sample_entry(report: SampleReport) -> SampleEntry:
     quality = report.face_quality
     return SampleEntry(
         index=report.index,
+        digest=report.digest,
         status="used" if report.reason is None else "rejected",
         reason=report.reason,
         box=report.box,
@@ -377,6 +259,7 @@ def sample_entry(report: SampleReport) -> SampleEntry:
         feature_norm=report.feature_norm,
         quality=report.quality,
         group=report.group,
+        change=report.change,
         core_rank=report.core_rank,
         weight=report.weight,
     )

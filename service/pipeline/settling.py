@@ -1,8 +1,9 @@
-"""Which face of each sample is taken under the policy `consistent`, and what becomes of faces that do not agree."""
+"""Which face of each sample is taken under the policy `consistent`, and what becomes of copies and of faces that do not
+agree."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 from service.types import (
@@ -10,11 +11,12 @@ from service.types import (
     EmbeddedFace,
     EmbeddedSample,
     FacePolicy,
-    RejectedSample,
+    LeftOutSample,
     RejectionReason,
     SampleOutcome,
 )
 from service.vision.consistency import NO_LIMITS, ConsistencyLimits, group_faces
+from service.vision.near_duplicates import representatives
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +34,32 @@ def settle_set(
 ) -> SettledSet:
     """`outcomes` in the order of their digests. `limits` None: the pack cannot tell, so every set passes.
 
-    Under `refuse` every sample of a set with two groups is rejected, and under `drop` of one without a majority.
+    Copies of a picture count once. Under `refuse` every sample of a set with two groups is left out, and under `drop`
+    of one without a majority.
     """
     if face_policy is FacePolicy.CONSISTENT:
         outcomes = _with_agreeing_faces(outcomes, limits or NO_LIMITS)
     places = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, EmbeddedSample)]
-    if limits is None or not places:
+    if not places:
         return SettledSet(tuple(outcomes), (None,) * len(outcomes))
-    grouped = group_faces([_embedded(outcomes[index]).embedding for index in places], limits).groups
-    group_of = {places[face]: number for number, group in enumerate(grouped) for face in group}
-    rejected = _rejected_groups([len(group) for group in grouped], policy)
-    return SettledSet(
-        tuple(
-            _reject(_embedded(outcome)) if group_of.get(index) in rejected else outcome
-            for index, outcome in enumerate(outcomes)
-        ),
-        tuple(group_of.get(index) for index in range(len(outcomes))),
-    )
+    embeddings = [_embedded(outcomes[index]).embedding for index in places]
+    stands_for = representatives(embeddings)
+    distinct = sorted(set(stands_for))
+    groups: dict[int, int | None] = dict.fromkeys(distinct)
+    rejected: Container[int | None] = ()
+    if limits is not None:
+        grouped = group_faces([embeddings[face] for face in distinct], limits).groups
+        groups = {distinct[face]: number for number, group in enumerate(grouped) for face in group}
+        rejected = _rejected_groups([len(group) for group in grouped], policy)
+    settled = list(outcomes)
+    group_of: list[int | None] = [None] * len(outcomes)
+    for face, place in enumerate(places):
+        group_of[place] = groups[stands_for[face]]
+        if group_of[place] in rejected:
+            settled[place] = LeftOutSample(_embedded(outcomes[place]), RejectionReason.INCONSISTENT)
+        elif stands_for[face] != face:
+            settled[place] = LeftOutSample(_embedded(outcomes[place]), RejectionReason.NEAR_DUPLICATE)
+    return SettledSet(tuple(settled), tuple(group_of))
 
 
 def _rejected_groups(sizes: Sequence[int], policy: ConsistencyPolicy) -> range:
@@ -91,13 +102,6 @@ def _faces(sample: EmbeddedSample) -> list[EmbeddedFace]:
     """The largest first, whichever was taken before."""
     faces = (sample.face, *sample.others)
     return sorted(faces, key=lambda face: (-face.detection.area, -face.detection.score))
-
-
-def _reject(sample: EmbeddedSample) -> RejectedSample:
-    face = sample.face
-    return RejectedSample(
-        sample.digest, RejectionReason.INCONSISTENT, face.detection, face.quality, face.embedding.norm
-    )
 
 
 def _embedded(outcome: SampleOutcome) -> EmbeddedSample:

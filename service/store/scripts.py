@@ -1,0 +1,56 @@
+"""What the store does in one step, as Lua for the server.
+
+A template is one hash: its wrapped data key (`key`), the template (`sealed`) and what it was made of (`material`), both
+under that key, the names of its entries in the index of sets (`index`) and of subjects (`subject`, or empty), and
+`layout`. Erasing leaves `layout` as the tombstone: that takes no memory, so it also works on a full server.
+"""
+
+FIND = """
+local id = redis.call('GET', KEYS[1])
+if not id then return false end
+local found = redis.call('HMGET', ARGV[1] .. id, 'key', 'sealed')
+if not found[2] then return false end
+return {id, found[1], found[2]}
+"""
+"""KEYS: set index entry. ARGV: prefix of template names. Answers id, key and template."""
+
+# The first live template of a set stays; an entry whose template is gone (expired, erased) is replaced.
+PUT = """
+local id = redis.call('GET', KEYS[1])
+if id then
+  local kept = redis.call('HMGET', ARGV[1] .. id, 'key', 'sealed')
+  if kept[2] then return {id, kept[1], kept[2]} end
+end
+redis.call('HSET', KEYS[2], 'key', ARGV[4], 'sealed', ARGV[5], 'material', ARGV[6],
+           'index', KEYS[1], 'subject', KEYS[3] or '', 'layout', ARGV[7])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+if KEYS[3] then
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+  redis.call('ZADD', KEYS[3], now + ARGV[3], ARGV[2])
+  redis.call('PEXPIRE', KEYS[3], ARGV[3])
+end
+return false
+"""
+"""KEYS: set index entry, template, subject index where there is a subject. ARGV: prefix of template names, id, life
+(ms), key, template, material, layout. Answers the template that is kept already: id, key, template."""
+
+ERASE = """
+if redis.call('HEXISTS', KEYS[1], 'sealed') == 0 then return 0 end
+local names = redis.call('HMGET', KEYS[1], 'index', 'subject')
+if redis.call('GET', names[1]) == ARGV[1] then redis.call('DEL', names[1]) end
+if names[2] ~= '' then redis.call('ZREM', names[2], ARGV[1]) end
+redis.call('HDEL', KEYS[1], 'key', 'sealed', 'material', 'index', 'subject')
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+for i = 2, #KEYS do redis.call('DEL', KEYS[i]) end
+return 1
+"""
+"""KEYS: template, then the cached embeddings of its samples. ARGV: id, life of the tombstone (ms)."""
+
+LIST = """
+local time = redis.call('TIME')
+return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. (time[1] * 1000), '+inf')
+"""
+"""KEYS: subject index. Answers ids, the one that expires first first."""
