@@ -8,10 +8,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.decisions import CalibratedScore
 from service.errors import RequestError
 from service.types import (
     Aggregation,
-    CalibratedScore,
     Detection,
     EmbeddedSample,
     Embedding,

@@ -7,9 +7,9 @@ import re
 import numpy as np
 
 from service.calibration.comparisons import Bucket, buckets_of, level_of
+from service.decisions import CalibratedScore, OperatingPoint
 from service.errors import UnknownOperatingPointError, UnsupportedOperatingPointError
 from service.runtime.calibration import BucketSpec, Calibration, OperatingPointSpec
-from service.types import CalibratedScore, OperatingPoint
 
 UNKNOWN_LEVEL = "unknown"
 _POINT_NAME = re.compile(r"fmr_1e-[1-9]")

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from service.decisions import Comparison
 from service.errors import FingerprintMismatchError, RequestError
 from service.pipeline.verification import Descriptor, SampleSide, Side, StoredSide, Verifier
 from service.protocols import ScoreCalibrator, TemplateStore
-from service.types import Comparison, Template
+from service.types import Template
 from service.vision.comparison import compare_rows, decide
 
 Outcome = Comparison | RequestError

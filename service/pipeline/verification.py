@@ -10,11 +10,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from service.decisions import Comparison
 from service.errors import CorefaceError, FingerprintMismatchError, InvalidVectorError, RequestError
 from service.pipeline.explanation import SampleContribution, contributions
 from service.pipeline.template_creation import CreatedTemplate, TemplateCreator
 from service.protocols import ScoreCalibrator, TemplateSealer, TemplateStore
-from service.types import Comparison, SampleMaterial, SampleReport, SetPolicies, Template
+from service.types import SampleMaterial, SampleReport, SetPolicies, Template
 from service.vision.comparison import compare_vectors, decide
 
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from service.decisions import CalibratedScore, Comparison
 from service.errors import InferenceFailedError, InvalidVectorError
-from service.types import CalibratedScore, Comparison
 
 _MIN_LENGTH = 1e-6
 

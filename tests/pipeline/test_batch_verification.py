@@ -7,6 +7,7 @@ import pytest
 
 from service.calibration.calibrator import PackCalibrator
 from service.calibration.quality_scale import QualityScale
+from service.decisions import Comparison
 from service.errors import (
     FingerprintMismatchError,
     InvalidSealedTemplateError,
@@ -19,7 +20,7 @@ from service.errors import (
 from service.pipeline.batch_verification import BatchVerifier
 from service.pipeline.template_creation import TemplateCreator
 from service.pipeline.verification import SampleSide, SealedSide, Side, StoredSide, VectorSide, Verifier
-from service.types import Comparison, SetPolicies, Template
+from service.types import SetPolicies, Template
 from tests.calibrations import make_calibration
 from tests.pipeline.fakes import FINGERPRINT, WIDTH, FakeEngine, MemoryStore, png
 from tests.pipeline.test_template_creation import POLICY

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from service.decisions import CalibratedScore, OperatingPoint
 from service.errors import InferenceFailedError, InvalidVectorError
-from service.types import CalibratedScore, OperatingPoint
 from service.vision.comparison import compare_rows, compare_vectors, decide
 
 POINT = OperatingPoint("fmr_1e-3", 1e-3, 0.4, (0.38, 0.42), 10, 10_000)
