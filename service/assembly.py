@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 from service.pipeline.set_processing import SetProcessor
-from service.policies import consistency_limits, image_limits
+from service.policies import consistency_limits, image_limits, quality_scale
 from service.protocols import FaceDetector, FaceEmbedder, InferenceSession
 from service.runtime.manifest import DetectorSpec, EmbedderSpec, InputRange, ModelFile
 from service.runtime.onnx import load_session
@@ -43,6 +43,7 @@ def build_set_processor(
         image_limits(settings.limits),
         min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
         consistency=consistency_limits(pack.calibration),
+        quality_scale=quality_scale(pack.calibration),
         decode_threads=settings.threads or os.cpu_count() or 1,
     )
     return processor, embedder_session.provider

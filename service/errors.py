@@ -9,6 +9,7 @@
     |  +- NoSamplesError                   422 no_samples
     |  +- NoUsableSampleError              422 no_usable_sample       (with the report of every sample)
     |  +- InconsistentSetError             422 inconsistent_set       (with the report of every sample)
+    |  +- SamplesMismatchError             422 samples_mismatch
     |  +- InvalidVectorError               422 invalid_vector
     |  +- InvalidSealedTemplateError       422 invalid_sealed_template
     |  +- SealedTemplateExpiredError       422 sealed_template_expired
@@ -126,6 +127,12 @@ class NoUsableSampleError(RefusedSetError):
 class InconsistentSetError(RefusedSetError):
     code = "inconsistent_set"
     title = "Faces of more than one person"
+
+
+class SamplesMismatchError(RequestError):
+    code = "samples_mismatch"
+    status = 422
+    title = "Not the samples of this template"
 
 
 class InvalidVectorError(RequestError):

@@ -258,6 +258,8 @@ class SetRequest:
     """Time left for the answer, counted from the hand-over; work past it is dropped."""
     quality_limits: QualityLimits = QualityLimits()
     consistency_policy: ConsistencyPolicy = ConsistencyPolicy.WARN
+    draw: bool = False
+    """Whether a picture of the set is wanted; `known` is then empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +276,8 @@ class SetResult:
     groups: tuple[int | None, ...]
     """Of each outcome: 0 for the largest group of faces that agree, 1, 2, ... for the others; None where no face was
     embedded, and for every outcome where the pack cannot tell."""
+    picture: bytes | None = field(default=None, repr=False)
+    """When asked for: PNG, the samples in the order of the request with what became of each."""
 
 
 @dataclass(frozen=True, slots=True)

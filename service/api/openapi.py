@@ -54,6 +54,7 @@ _TEMPLATE_FORM: dict[str, Any] = {
 _BODIES: dict[str, tuple[type[BaseModel], dict[str, Any] | None]] = {
     "/v1/templates": (TemplateBody, _TEMPLATE_FORM),
     "/v1/templates/{template_id}/samples": (AddedSamplesBody, _ADDING_FORM),
+    "/v1/templates/{template_id}/report": (AddedSamplesBody, _ADDING_FORM),
     "/v1/verify": (VerifyBody, None),
     "/v1/verify/batch": (PairsBody, None),
     "/v1/verify/references": (ReferencesBody, None),

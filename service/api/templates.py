@@ -23,6 +23,7 @@ from service.errors import (
     NoUsableSampleError,
     OverloadedError,
     RequestTooLargeError,
+    SamplesMismatchError,
     SetQuarantinedError,
     StoreUnavailableError,
     TemplateErasedError,
@@ -100,6 +101,30 @@ async def add_samples(request: Request, response: Response, template_id: str, pa
     response.status_code = 200 if created.cached else 201
     response.headers["Location"] = f"/v1/templates/{created.template.template_id}"
     return _template_answer(parts, added.include, created)
+
+
+@router.post(
+    "/{template_id}/report",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/png": {}}, "description": "The report"},
+        **problems(
+            *(error for error in UPLOAD_ERRORS if error not in (NoUsableSampleError, InconsistentSetError)),
+            FingerprintMismatchError,
+            SamplesMismatchError,
+            TemplateNotFoundError,
+            TemplateErasedError,
+        ),
+    },
+    summary="A picture of a template's samples",
+)
+async def draw_template(request: Request, template_id: str, parts: Parts) -> Response:
+    """The samples sent again, in any order, come back as a picture: faces, landmarks, quality, core, weights. Nothing
+    of them is kept."""
+    known_template_id(template_id)
+    sent = await read_added_samples(request, parts.limits)
+    picture = await run_while_connected(request, parts.creator.draw(template_id, sent.samples))
+    return Response(picture, media_type="image/png", headers={"Cache-Control": "no-store"})
 
 
 @router.get(

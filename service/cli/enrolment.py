@@ -52,7 +52,7 @@ def enrol(
     with terminal.progress("loading the model" if local else "connecting") as update:
         entries = asyncio.run(_enrol_all(connection, sets, policies, output is not None, update))
     if output is not None and "template_id" in entries[0]:
-        _write_privately(output, base64.b64decode(entries[0]["sealed_template"]))
+        write_privately(output, base64.b64decode(entries[0]["sealed_template"]))
     for entry in entries:
         entry.pop("sealed_template", None)
     _show(terminal, sets, entries)
@@ -101,14 +101,15 @@ def _show(terminal: Terminal, sets: Sequence[SampleSet], entries: Sequence[Answe
         terminal.show_json({"templates": entries})
         return
     if len(entries) == 1:
-        _show_samples(terminal, sets[0], entries[0])
+        show_samples(terminal, sets[0], entries[0])
     terminal.show_table(("set", "template", "used", "quality", ""), [_row(entry) for entry in entries])
 
 
-def _show_samples(terminal: Terminal, sample_set: SampleSet, entry: Answer) -> None:
+def show_samples(terminal: Terminal, sample_set: SampleSet, entry: Answer) -> None:
+    """What became of each image of a set."""
     samples = entry.get("samples") or entry.get("error", {}).get("samples") or []
     terminal.show_table(
-        ("sample", "status", "quality", "group", "core", "weight"),
+        ("sample", "status", "quality", "group", "core", "weight", "change"),
         [
             (
                 sample_set.files[sample["index"]].name,
@@ -117,6 +118,7 @@ def _show_samples(terminal: Terminal, sample_set: SampleSet, entry: Answer) -> N
                 "-" if sample["group"] is None else str(sample["group"]),
                 "-" if sample["core_rank"] is None else str(sample["core_rank"] + 1),
                 f"{sample['weight']:.3f}",
+                "-" if sample["change"] is None else f"{sample['change']:.4f}",
             )
             for sample in samples
         ],
@@ -140,7 +142,7 @@ def _number(quality: float | None) -> str:
     return "-" if quality is None else f"{quality:.0f}"
 
 
-def _write_privately(path: Path, data: bytes) -> None:
+def write_privately(path: Path, data: bytes) -> None:
     """Complete or not at all, for this user alone. Raises `SetupError`."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

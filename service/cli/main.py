@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from service import __version__
-from service.cli import bench_command, calibrate, doctor, enrolment, packs, processes, verification
+from service.cli import bench_command, calibrate, doctor, enrolment, explanation, packs, processes, verification
 from service.cli.sides import SidesCommand
 from service.cli.terminal import Terminal
 from service.errors import CorefaceError
@@ -48,6 +48,7 @@ def build_cli() -> typer.Typer:
     cli.command()(processes.worker)
     cli.command()(enrolment.enrol)
     cli.command(cls=SidesCommand)(verification.verify)
+    cli.command()(explanation.explain)
     cli.command()(calibrate.calibrate)
     pack_commands = typer.Typer(help="Install and look at model packs.", no_args_is_help=True)
     pack_commands.command("list")(packs.show_packs)

@@ -49,10 +49,10 @@ from service.types import (
 
 FRAME_VERSION = 2
 
-_JOB_FIELDS = 8
+_JOB_FIELDS = 9
 _LIMIT_FIELDS = 7
 _OUTCOME_FIELDS = 6
-_RESULT_FIELDS = 6
+_RESULT_FIELDS = 7
 _ERROR_FIELDS = 4
 _AGGREGATION_FIELDS = 5
 _MAX_DETAIL_LENGTH = 1000
@@ -110,6 +110,7 @@ def seal_job(request: SetRequest, reply_stream: str, budget_ms: int, sealer: Pay
             request.fingerprint,
             list(astuple(request.quality_limits)),
             request.consistency_policy.value,
+            int(request.draw),
         ]
     )
     context = _job_context(request.request_id, reply_stream, budget_ms, request.fingerprint)
@@ -132,6 +133,7 @@ def unseal_job(job: SealedJob, fingerprint: str, sealer: PayloadSealer) -> SetRe
         fingerprint=reader.text(),
         quality_limits=QualityLimits(*reader.numbers(_LIMIT_FIELDS)),
         consistency_policy=read_choice(reader, ConsistencyPolicy),
+        draw=reader.integer() != 0,
         timeout_s=job.budget_ms / 1000,
     )
     if (request.request_id, request.fingerprint) != (job.request_id, fingerprint):
@@ -150,6 +152,7 @@ def seal_reply(request_id: str, reply: SetResult | CorefaceError, fingerprint: s
             None if reply.aggregation is None else _aggregation_row(reply.aggregation),
             [[stage, seconds] for stage, seconds in reply.stage_seconds.items()],
             list(reply.groups),
+            reply.picture,
         ]
     else:
         row = [FRAME_VERSION, request_id, reply.code, reply.detail[:_MAX_DETAIL_LENGTH]]
@@ -174,6 +177,7 @@ def unseal_reply(request_id: str, payload: bytes, fingerprint: str, sealer: Payl
         aggregation=reader.optional(lambda field: _read_aggregation(field.row(_AGGREGATION_FIELDS))),
         stage_seconds={row.text(): row.number() for row in reader.rows(2)},
         groups=reader.many(lambda field: field.optional(FrameReader.integer)),
+        picture=reader.optional(FrameReader.data),
     )
 
 

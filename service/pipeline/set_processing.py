@@ -7,15 +7,17 @@ stays is the 112x112 face.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.calibration.quality_scale import QualityScale
 from service.errors import CorefaceError, InferenceFailedError, SampleRejectedError
 from service.pipeline.quality_gate import admit_sample, refuse_face
+from service.pipeline.reports import report_samples
 from service.pipeline.settling import settle_set
 from service.pipeline.stage_clock import StageClock
 from service.protocols import FaceDetector, FaceEmbedder, SetAggregator
@@ -39,6 +41,7 @@ from service.vision.consistency import ConsistencyLimits
 from service.vision.decoding import decode_image
 from service.vision.face_selection import candidate_faces, choose_face
 from service.vision.quality import measure_face
+from service.vision.report_picture import Thumbnail, Tile, draw_report, make_thumbnail
 from service.vision.sniffing import ImageLimits, sniff_image
 
 MOST_EXPLAINED = 64
@@ -102,6 +105,7 @@ class SetProcessor:
         *,
         min_eye_distance_pixels: float,
         consistency: ConsistencyLimits | None,
+        quality_scale: QualityScale,
         decode_threads: int,
     ) -> None:
         """`consistency` None: the pack cannot tell whether faces agree."""
@@ -111,6 +115,7 @@ class SetProcessor:
         self._limits = limits
         self._min_eye_distance_pixels = min_eye_distance_pixels
         self._consistency = consistency
+        self._quality_scale = quality_scale
         self._decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
 
     def close(self) -> None:
@@ -139,9 +144,9 @@ class SetProcessor:
 
     def _process_together(self, requests: Sequence[SetRequest]) -> list[SetResult]:
         clock = StageClock()
-        outcomes = self._embed_jobs(
-            [_Job(request, sample) for request in requests for sample in request.samples], clock
-        )
+        jobs = [_Job(request, sample) for request in requests for sample in request.samples]
+        thumbnails: dict[tuple[int, str], Thumbnail] = {}
+        outcomes = self._embed_jobs(jobs, clock, thumbnails)
         for request in requests:
             for known in request.known:
                 outcomes[id(request), known.digest] = admit_sample(known, request.quality_limits)
@@ -149,13 +154,20 @@ class SetProcessor:
         sorted_outcomes = [
             tuple(outcomes[id(request), digest] for digest in sorted(_digests(request))) for request in requests
         ]
-        return self._aggregate(requests, sorted_outcomes, clock)
+        results = self._aggregate(requests, sorted_outcomes, clock)
+        return [
+            self._with_picture(request, result, thumbnails) if request.draw else result
+            for request, result in zip(requests, results, strict=True)
+        ]
 
-    def _embed_jobs(self, jobs: Sequence[_Job], clock: StageClock) -> dict[tuple[int, str], SampleOutcome]:
+    def _embed_jobs(
+        self, jobs: Sequence[_Job], clock: StageClock, thumbnails: dict[tuple[int, str], Thumbnail]
+    ) -> dict[tuple[int, str], SampleOutcome]:
+        """`thumbnails` gets those of the sets that are drawn."""
         faces: list[_AlignedFace] = []
         rejections: list[_Rejection] = []
         for chunk in self._chunks(jobs):
-            for result in self._align_faces(chunk, clock):
+            for result in self._align_faces(chunk, clock, thumbnails):
                 if isinstance(result, _Rejection):
                     rejections.append(result)
                 else:
@@ -199,10 +211,15 @@ class SetProcessor:
         if chunk:
             yield chunk
 
-    def _align_faces(self, jobs: Sequence[_Job], clock: StageClock) -> list[_AlignedFace | _Rejection]:
+    def _align_faces(
+        self, jobs: Sequence[_Job], clock: StageClock, thumbnails: dict[tuple[int, str], Thumbnail]
+    ) -> list[_AlignedFace | _Rejection]:
         with clock.stage("decode"):
             decoded = list(self._decoders.map(self._decode, jobs))
         images = [result for result in decoded if isinstance(result, _DecodedSample)]
+        for image in images:
+            if image.job.request.draw:
+                thumbnails[image.job.key] = make_thumbnail(image.image_bgr)
         with clock.stage("detect"):
             detections = self._detector.detect([image.image_bgr for image in images]) if images else []
             chosen = [
@@ -273,6 +290,14 @@ class SetProcessor:
             )
             for request, each, aggregation in zip(requests, settled, explained, strict=True)
         ]
+
+    def _with_picture(
+        self, request: SetRequest, result: SetResult, thumbnails: Mapping[tuple[int, str], Thumbnail]
+    ) -> SetResult:
+        digests = [sample.digest for sample in request.samples]
+        reports = report_samples(digests, result.outcomes, result.groups, result.aggregation, self._quality_scale)
+        tiles = [Tile(thumbnails.get((id(request), report.digest)), report) for report in reports]
+        return replace(result, picture=draw_report(tiles))
 
     def _explain(self, aggregation: Aggregation, embeddings: Sequence[Embedding]) -> Aggregation:
         if not 2 <= len(embeddings) <= MOST_EXPLAINED:

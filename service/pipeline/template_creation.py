@@ -16,9 +16,11 @@ from service.errors import (
     DeadlineExceededError,
     FingerprintMismatchError,
     InconsistentSetError,
+    InferenceFailedError,
     NoSamplesError,
     NoUsableSampleError,
     RefusedSetError,
+    SamplesMismatchError,
     TooManySamplesError,
 )
 from service.pipeline.reports import reorder_reports, report_samples
@@ -123,20 +125,44 @@ class TemplateCreator:
         """
         self._check_count(len(samples), self._policy.max_samples)
         started = time.monotonic()
-        kept = await self._store.get(template_id)
-        if kept.fingerprint != self._fingerprint:
-            raise FingerprintMismatchError(
-                f"The template was made by pack {kept.fingerprint}, the service runs {self._fingerprint}; enrol again."
-            )
+        kept = await self._of_this_pack(template_id)
         material = await self._store.get_material(template_id)
         upload = await asyncio.to_thread(read_upload, samples, self._limits)
         upload = upload.joined_to(list(dict.fromkeys(report.digest for report in kept.reports)), material)
         self._check_count(len(set(upload.digests)), self._policy.max_template_samples)
         return await self._create(upload, material.policies, kept.subject, started, keep=True)
 
+    async def draw(self, template_id: str, samples: Sequence[bytes]) -> bytes:
+        """The samples of a kept template as a picture (PNG), in the order sent.
+
+        Raises as `add`, and `SamplesMismatchError` where these are not the samples that the template was made of.
+        """
+        self._check_count(len(samples), self._policy.max_samples)
+        kept = await self._of_this_pack(template_id)
+        material = await self._store.get_material(template_id)
+        upload = await asyncio.to_thread(read_upload, samples, self._limits)
+        if set(upload.digests) != set(kept.sample_digests):
+            raise SamplesMismatchError(
+                f"Send the {len(kept.sample_digests)} samples that the template was made of, byte by byte as they were."
+            )
+        accepted = {sample.digest: sample for sample in upload.accepted}
+        drawn = tuple(accepted[digest] for digest in dict.fromkeys(upload.digests) if digest in accepted)
+        result = await self._ask_engine(drawn, (), material.policies, self._policy.timeout_s, draw=True)
+        if result.picture is None:
+            raise InferenceFailedError("The engine answered no picture.")
+        return result.picture
+
     async def aggregate_again(self, material: SampleMaterial) -> SetResult:
         """The template of kept embeddings, with what each sample adds to it. Raises what the engine raises."""
         return await self._ask_engine((), material.samples, material.policies, self._policy.timeout_s)
+
+    async def _of_this_pack(self, template_id: str) -> Template:
+        kept = await self._store.get(template_id)
+        if kept.fingerprint != self._fingerprint:
+            raise FingerprintMismatchError(
+                f"The template was made by pack {kept.fingerprint}, the service runs {self._fingerprint}; enrol again."
+            )
+        return kept
 
     def _check_count(self, count: int, most: int) -> None:
         if count == 0:
@@ -227,7 +253,13 @@ class TemplateCreator:
         return await self._ask_engine(unknown, [known[digest] for digest in sorted(known)], policies, timeout_s)
 
     async def _ask_engine(
-        self, samples: tuple[Sample, ...], known: Sequence[EmbeddedSample], policies: SetPolicies, timeout_s: float
+        self,
+        samples: tuple[Sample, ...],
+        known: Sequence[EmbeddedSample],
+        policies: SetPolicies,
+        timeout_s: float,
+        *,
+        draw: bool = False,
     ) -> SetResult:
         request = SetRequest(
             request_id=secrets.token_hex(16),
@@ -238,6 +270,7 @@ class TemplateCreator:
             timeout_s=timeout_s,
             quality_limits=self._policy.quality_limits,
             consistency_policy=policies.consistency,
+            draw=draw,
         )
         return await self._engine.create(request)
 

@@ -141,6 +141,20 @@ def test_nothing_is_read_for_what_is_no_template(api: RunningApi) -> None:
     assert (response.status_code, response.json()["code"]) == (404, "template_not_found")
 
 
+def test_a_template_is_drawn_from_its_samples(api: RunningApi, fresh_png: FreshPng) -> None:
+    samples = [fresh_png(), fresh_png()]
+    kept = upload(api, *samples).json()
+    url = f"/v1/templates/{kept['template_id']}/report"
+    files = [("samples", ("x.png", data)) for data in samples]
+    response = api.client.post(url, files=files)
+    assert (response.status_code, response.headers["content-type"]) == (200, "image/png")
+    assert response.headers["cache-control"] == "no-store"
+    assert response.content == b"".join(samples)
+    other = api.client.post(url, files=files[:1])
+    assert (other.status_code, other.json()["code"]) == (422, "samples_mismatch")
+    assert api.client.post("/v1/templates/none/report", files=files).status_code == 404
+
+
 def test_the_face_policy_travels(api: RunningApi, fresh_png: FreshPng) -> None:
     sample = fresh_png()
     upload(api, sample)

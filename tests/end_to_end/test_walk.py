@@ -209,6 +209,18 @@ def test_a_decision_names_the_samples_that_carried_it(client: httpx.Client, shar
     assert [sample["change"] is not None for sample in kept["samples"]] == [True] * 5
 
 
+def test_a_report_shows_every_picture(client: httpx.Client, shared_data: Path) -> None:
+    paths = [*pictures(shared_data, "Kofi_Annan", 1, 3), shared_data / "photos/no_face_landscape.jpg"]
+    kept = enrol(client, paths)
+    files = [("samples", (path.name, path.read_bytes())) for path in paths]
+    response = client.post(f"/v1/templates/{kept['template_id']}/report", files=files)
+    assert response.status_code == 200, response.text
+    sheet = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_COLOR)
+    assert sheet is not None
+    first = cv2.resize(cv2.imread(str(paths[0])), (232, 232), interpolation=cv2.INTER_AREA)
+    assert np.abs(sheet[8:40, 8:240].astype(int) - first[:32]).mean() < 2.0
+
+
 def test_in_a_group_picture_the_face_that_agrees_with_the_rest_is_taken(
     client: httpx.Client, shared_data: Path, tmp_path: Path
 ) -> None:

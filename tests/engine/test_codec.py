@@ -20,7 +20,15 @@ from service.errors import (
     StoreUnavailableError,
 )
 from service.store.frames import FrameError, pack_frame
-from service.types import FacePolicy, RejectionReason, SetResult
+from service.types import (
+    ConsistencyPolicy,
+    EmbeddedSample,
+    FacePolicy,
+    LeftOutSample,
+    QualityLimits,
+    RejectionReason,
+    SetResult,
+)
 from tests.engine.conftest import make_sealer
 from tests.engine.fakes import FINGERPRINT, FakeProcessor, embed, make_request, make_sample
 
@@ -122,6 +130,44 @@ def test_a_result_comes_back_bit_by_bit() -> None:
     assert read.aggregation.core_indices == result.aggregation.core_indices
     assert read.aggregation.norm == result.aggregation.norm
     assert read.stage_seconds == result.stage_seconds
+
+
+def test_what_was_left_out_drawn_and_explained_comes_back() -> None:
+    result = _result()
+    assert result.aggregation is not None
+    first = next(outcome for outcome in result.outcomes if isinstance(outcome, EmbeddedSample))
+    sample = replace(first, others=(first.face, first.face))
+    without = np.eye(len(result.aggregation.vector), dtype=np.float32)[:3]
+    sent = replace(
+        result,
+        outcomes=(LeftOutSample(sample, RejectionReason.NEAR_DUPLICATE), sample),
+        groups=(1, None),
+        aggregation=replace(result.aggregation, without=without),
+        picture=b"png",
+    )
+    read = unseal_reply("r1", seal_reply("r1", sent, FINGERPRINT, SEALER), FINGERPRINT, SEALER)
+    assert isinstance(read, SetResult)
+    left_out, kept = read.outcomes
+    assert isinstance(left_out, LeftOutSample)
+    assert isinstance(kept, EmbeddedSample)
+    assert left_out.reason is RejectionReason.NEAR_DUPLICATE
+    assert len(left_out.sample.others) == len(kept.others) == 2
+    np.testing.assert_array_equal(kept.others[1].embedding.vector, first.embedding.vector)
+    assert (read.groups, read.picture) == ((1, None), b"png")
+    assert read.aggregation is not None and read.aggregation.without is not None
+    np.testing.assert_array_equal(read.aggregation.without, without)
+
+
+def test_a_job_with_every_choice_comes_back() -> None:
+    asked = replace(
+        REQUEST,
+        known=(),
+        quality_limits=QualityLimits(0.5, 1.0, 0.1, 0.9, 30.0, 20.0, 8.0),
+        consistency_policy=ConsistencyPolicy.REFUSE,
+        draw=True,
+    )
+    job = SealedJob.from_fields(seal_job(asked, "replies", 3000, SEALER).to_fields())
+    assert unseal_job(job, FINGERPRINT, SEALER) == replace(asked, timeout_s=3.0)
 
 
 def test_a_reply_to_another_request_is_refused() -> None:

@@ -33,6 +33,7 @@ def test_every_other_answer_is_refused() -> None:
         replace(result, outcomes=(*result.outcomes, result.outcomes[0])),
         replace(result, aggregation=None),
         replace(result, groups=result.groups[:-1]),
+        replace(result, picture=b"png"),
         replace(result, aggregation=replace(result.aggregation, weights=(1.0,))),
     ]
     for other in others:

@@ -63,7 +63,7 @@ def embed(digest: str, norm: float = 10.0, eye_distance: float = 40.0, width: in
 
 class FakeEngine:
     """Embeds by digest and takes the mean. Digests in `faceless` have no face, those in `foreign` that of
-    somebody else; a set with one in `refused` is refused for its faces."""
+    somebody else; a set with one in `refused` is refused for its faces. The picture of a set is its samples, joined."""
 
     def __init__(self) -> None:
         self.requests: list[SetRequest] = []
@@ -117,7 +117,8 @@ class FakeEngine:
         groups = tuple(
             int(outcome.digest in self.foreign) if isinstance(outcome, EmbeddedSample) else None for outcome in outcomes
         )
-        return SetResult(request.request_id, outcomes, aggregation, {"embed": 0.01}, groups)
+        picture = b"".join(sample.data for sample in request.samples) if request.draw else None
+        return SetResult(request.request_id, outcomes, aggregation, {"embed": 0.01}, groups, picture)
 
 
 def _without_each(embedded: Sequence[EmbeddedSample], total: NDArray[np.float32]) -> NDArray[np.float32]:

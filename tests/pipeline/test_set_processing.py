@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.calibration.quality_scale import QualityScale
 from service.errors import InferenceFailedError
 from service.pipeline import set_processing
 from service.pipeline.set_keys import digest_sample
@@ -112,6 +113,7 @@ class Rig:
             LIMITS,
             min_eye_distance_pixels=8.0,
             consistency=consistency,
+            quality_scale=QualityScale(None),
             decode_threads=2,
         )
 
@@ -230,6 +232,18 @@ def test_faces_that_do_not_agree_are_grouped_and_dropped_before_aggregation() ->
     assert dropped.aggregation is not None and len(dropped.aggregation.weights) == 3
     assert reasons(dropped)[digest_sample(other)] is RejectionReason.INCONSISTENT
     assert refused.aggregation is None
+
+
+def test_a_set_is_drawn_when_asked_for_in_the_order_of_the_request(rig: Rig) -> None:
+    pictures = [picture(90), picture(5), b"text", picture(50)]
+    plain, drawn = rig.process(request(*pictures), replace(request(*pictures), draw=True))
+    assert plain.picture is None
+    assert reasons(drawn) == reasons(plain)
+    assert drawn.picture is not None
+    sheet = cv2.imdecode(np.frombuffer(drawn.picture, np.uint8), cv2.IMREAD_COLOR)
+    height, width = sheet.shape[0] // 2, sheet.shape[1] // 2
+    spots = [tuple(sheet[row * height + 15, column * width + width // 2]) for row in (0, 1) for column in (0, 1)]
+    assert [spots[0], spots[1], spots[3]] == [(90, 90, 90), (5, 5, 5), (50, 50, 50)]
 
 
 def test_known_embeddings_join_without_being_computed(rig: Rig) -> None:

@@ -15,6 +15,7 @@ from service.errors import (
     InferenceFailedError,
     NoSamplesError,
     NoUsableSampleError,
+    SamplesMismatchError,
     TemplateNotFoundError,
     TooManySamplesError,
 )
@@ -297,3 +298,16 @@ async def test_a_report_says_how_the_template_would_turn_without_each_sample() -
     assert [report.change is None for report in created.reports] == [False, False, True]
     assert all(0.0 < report.change < 1.0 for report in created.reports if report.change is not None)
     assert (await Rig().creator.create([A], SetPolicies())).reports[0].change is None
+
+
+async def test_a_template_is_drawn_from_its_own_samples_alone() -> None:
+    rig = Rig()
+    template = (await rig.creator.create([A, b"", B], SetPolicies(FacePolicy.CENTRAL))).template
+    assert await rig.creator.draw(template.template_id, [B, b"", A, B]) == B + A
+    asked = rig.engine.requests[-1]
+    assert (asked.draw, asked.known, asked.face_policy) == (True, (), FacePolicy.CENTRAL)
+    for others in ([A, B], [A, B, b"", C], [C]):
+        with pytest.raises(SamplesMismatchError):
+            await rig.creator.draw(template.template_id, others)
+    with pytest.raises(TemplateNotFoundError):
+        await rig.creator.draw("none", [A])
