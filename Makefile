@@ -20,8 +20,8 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
-	@echo "==> installing coreface[cpu,train,test] (PyTorch included: a few minutes)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,train,test]'
+	@echo "==> installing coreface[cpu,video,train,test] (PyTorch included: a few minutes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,video,train,test]'
 	@touch $@ $(VENV)/.installed
 
 install: $(VENV)/.installed  ## Create .venv, install the service and its default pack.

@@ -52,6 +52,8 @@ class RejectionReason(StrEnum):
     """The header or the pixels cannot be decoded, or the file is truncated."""
     TOO_MANY_PIXELS = "too_many_pixels"
     """The header announces more pixels, a longer side or more scan work than the limits allow."""
+    TOO_LONG = "too_long"
+    """A clip of more frames than are decoded."""
     NO_FACE = "no_face"
     """The detector finds no face."""
     SEVERAL_FACES = "several_faces"
@@ -152,6 +154,8 @@ class EmbeddedFace:
     detection: Detection
     quality: FaceQuality
     embedding: Embedding
+    seconds: float | None = None
+    """In a clip: when the face is seen best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +308,8 @@ class SampleReport:
     """The feature norm on the pack's scale, 0..100; None where it has none."""
     group: int | None = None
     """0: agrees with most of the set; 1, 2, ...: another group; None: not known."""
+    seconds: float | None = None
+    """In a clip: the time of the frame that box and landmarks are of."""
     change: float | None = None
     """1 minus the cosine of the template to the one that the other samples make; None: not known."""
 

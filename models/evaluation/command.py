@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from models.evaluation import calibrate, consistency_command, cost, discard, ijb, lfw_pairs, measure, sets
+from models.evaluation import calibrate, clip, consistency_command, cost, discard, ijb, lfw_pairs, measure, sets
 from models.evaluation.report import command as report
 
 COMMANDS = {
@@ -16,6 +16,7 @@ COMMANDS = {
     "report": (report.main, "all of it on the LFW test people, written to docs/evaluation"),
     "consistency": (consistency_command.main, "how well a pack tells sets of one person from sets of several"),
     "discard": (discard.main, "how FNMR falls as the poorest samples and templates are left out"),
+    "clip": (clip.main, "people with a portrait among the tracks of a clip"),
     "calibrate": (calibrate.main, "thresholds at the operating points"),
 }
 

@@ -33,6 +33,7 @@ class SampleEntry(BaseModel):
     group: int | None = Field(
         description="0: looks like most of the set; 1, 2, ...: faces that do not; null: no face, or not known."
     )
+    seconds: float | None = Field(description="In a clip: the time of the frame that box and landmarks are of.")
     change: float | None = Field(
         description="How far the template would turn without this sample: 1 minus the cosine; null: not measured."
     )
@@ -260,6 +261,7 @@ def sample_entry(report: SampleReport) -> SampleEntry:
         quality=report.quality,
         group=report.group,
         change=report.change,
+        seconds=report.seconds,
         core_rank=report.core_rank,
         weight=report.weight,
     )

@@ -88,6 +88,7 @@ def _used(outcome: EmbeddedSample, aggregation: Aggregation, place: int) -> Samp
         feature_norm=face.embedding.norm,
         core_rank=core.index(place) if place in core else None,
         weight=aggregation.weights[place],
+        seconds=face.seconds,
         change=None if aggregation.without is None else _change(aggregation.vector, aggregation.without[place]),
     )
 

@@ -7,7 +7,7 @@ stays is the 112x112 face.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -20,6 +20,7 @@ from service.pipeline.quality_gate import admit_sample, refuse_face
 from service.pipeline.reports import report_samples
 from service.pipeline.settling import settle_set
 from service.pipeline.stage_clock import StageClock
+from service.pipeline.tracks import track_faces
 from service.protocols import FaceDetector, FaceEmbedder, SetAggregator
 from service.types import (
     Aggregation,
@@ -37,9 +38,11 @@ from service.types import (
     SetResult,
 )
 from service.vision.alignment import align_face, arcface_template
+from service.vision.clip_structure import sniff_clip
+from service.vision.clips import read_frames
 from service.vision.consistency import ConsistencyLimits
 from service.vision.decoding import decode_image
-from service.vision.face_selection import candidate_faces, choose_face
+from service.vision.face_selection import MOST_CANDIDATES, candidate_faces, choose_face
 from service.vision.quality import measure_face
 from service.vision.report_picture import Thumbnail, Tile, draw_report, make_thumbnail
 from service.vision.sniffing import ImageLimits, sniff_image
@@ -49,6 +52,10 @@ MOST_EXPLAINED = 64
 CHUNK_PIXELS = 32_000_000
 """Decoded pixels held at once (96 MB), unless one image alone is larger."""
 _WARM_UP_FACE = Detection((40.0, 40.0, 120.0, 140.0), 1.0, (arcface_template() + 24).astype(np.float32))
+
+
+_Thumbnails = dict[tuple[int, str, float | None], Thumbnail]
+"""By set, sample and, of a clip, the time of the frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +72,18 @@ class _Job:
 
 
 @dataclass(frozen=True, slots=True)
-class _DecodedSample:
+class _DecodedImage:
+    """A photograph, or one frame of a clip."""
+
     job: _Job
     image_bgr: NDArray[np.uint8]  # (H, W, 3)
+    seconds: float | None = None
+    """Of the frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class _FoundFace:
-    job: _Job
-    image_bgr: NDArray[np.uint8]  # (H, W, 3)
+    image: _DecodedImage
     detection: Detection
 
 
@@ -83,6 +93,7 @@ class _AlignedFace:
     detection: Detection
     quality: FaceQuality
     face_bgr: NDArray[np.uint8]  # (112, 112, 3)
+    seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +156,7 @@ class SetProcessor:
     def _process_together(self, requests: Sequence[SetRequest]) -> list[SetResult]:
         clock = StageClock()
         jobs = [_Job(request, sample) for request in requests for sample in request.samples]
-        thumbnails: dict[tuple[int, str], Thumbnail] = {}
+        thumbnails: _Thumbnails = {}
         outcomes = self._embed_jobs(jobs, clock, thumbnails)
         for request in requests:
             for known in request.known:
@@ -161,7 +172,7 @@ class SetProcessor:
         ]
 
     def _embed_jobs(
-        self, jobs: Sequence[_Job], clock: StageClock, thumbnails: dict[tuple[int, str], Thumbnail]
+        self, jobs: Sequence[_Job], clock: StageClock, thumbnails: _Thumbnails
     ) -> dict[tuple[int, str], SampleOutcome]:
         """`thumbnails` gets those of the sets that are drawn."""
         faces: list[_AlignedFace] = []
@@ -178,7 +189,7 @@ class SetProcessor:
                 reason = RejectionReason.UNUSABLE_EMBEDDING
                 rejections.append(_Rejection(face.job, reason, face.detection, face.quality))
             else:
-                found = EmbeddedFace(face.detection, face.quality, embedding)
+                found = EmbeddedFace(face.detection, face.quality, embedding, face.seconds)
                 embedded.setdefault(face.job.key, []).append(found)
         outcomes: dict[tuple[int, str], SampleOutcome] = {}
         for rejection in rejections:
@@ -187,10 +198,10 @@ class SetProcessor:
                 rejection.job.key,
                 RejectedSample(rejection.job.sample.digest, rejection.reason, rejection.detection, rejection.quality),
             )
+        crowded = {rejection.job.key for rejection in rejections if rejection.reason is RejectionReason.SEVERAL_FACES}
         for job in jobs:
-            if job.key in embedded:
-                first, *others = embedded[job.key]
-                sample = EmbeddedSample(job.sample.digest, first, tuple(others))
+            if job.key in embedded and job.key not in crowded:
+                sample = _embedded_sample(job, embedded[job.key])
                 outcomes[job.key] = admit_sample(sample, job.request.quality_limits)
         return outcomes
 
@@ -198,11 +209,7 @@ class SetProcessor:
         chunk: list[_Job] = []
         pixels = 0
         for job in jobs:
-            try:
-                header = sniff_image(job.sample.data, self._limits)
-                job_pixels = header.width * header.height
-            except SampleRejectedError:
-                job_pixels = 0  # decoding will find the reason again and report it
+            job_pixels = self._pixels(job)
             if chunk and pixels + job_pixels > CHUNK_PIXELS:
                 yield chunk
                 chunk, pixels = [], 0
@@ -211,15 +218,25 @@ class SetProcessor:
         if chunk:
             yield chunk
 
+    def _pixels(self, job: _Job) -> int:
+        """Of what decoding the sample makes."""
+        if sniff_clip(job.sample.data) is not None:
+            return CHUNK_PIXELS
+        try:
+            header = sniff_image(job.sample.data, self._limits)
+        except SampleRejectedError:
+            return 0  # decoding will find the reason again and report it
+        return header.width * header.height
+
     def _align_faces(
-        self, jobs: Sequence[_Job], clock: StageClock, thumbnails: dict[tuple[int, str], Thumbnail]
+        self, jobs: Sequence[_Job], clock: StageClock, thumbnails: _Thumbnails
     ) -> list[_AlignedFace | _Rejection]:
         with clock.stage("decode"):
-            decoded = list(self._decoders.map(self._decode, jobs))
-        images = [result for result in decoded if isinstance(result, _DecodedSample)]
+            decoded = [result for results in self._decoders.map(self._decode, jobs) for result in results]
+        images = [result for result in decoded if isinstance(result, _DecodedImage)]
         for image in images:
             if image.job.request.draw:
-                thumbnails[image.job.key] = make_thumbnail(image.image_bgr)
+                thumbnails[*image.job.key, image.seconds] = make_thumbnail(image.image_bgr)
         with clock.stage("detect"):
             detections = self._detector.detect([image.image_bgr for image in images]) if images else []
             chosen = [
@@ -227,19 +244,25 @@ class SetProcessor:
             ]
             found = [result for result in chosen if isinstance(result, _FoundFace)]
             refined = self._detector.refine_landmarks(
-                [face.image_bgr for face in found], [face.detection for face in found]
+                [face.image.image_bgr for face in found], [face.detection for face in found]
             )
         with clock.stage("align"):
             aligned = [self._align(face, detection) for face, detection in zip(found, refined, strict=True)]
         return [*aligned, *(result for result in (*decoded, *chosen) if isinstance(result, _Rejection))]
 
-    def _decode(self, job: _Job) -> _DecodedSample | _Rejection:
+    def _decode(self, job: _Job) -> list[_DecodedImage | _Rejection]:
+        """One image, or the frames of a clip."""
+        data = job.sample.data
+        clip_format = sniff_clip(data)
         try:
-            return _DecodedSample(job, decode_image(job.sample.data, self._limits))
+            if clip_format is None:
+                return [_DecodedImage(job, decode_image(data, self._limits))]
+            frames = read_frames(data, clip_format, self._limits)
         except SampleRejectedError as error:
-            return _Rejection(job, error.reason)
+            return [_Rejection(job, error.reason)]
+        return [_DecodedImage(job, frame.image_bgr, frame.seconds) for frame in frames]
 
-    def _choose(self, image: _DecodedSample, detections: Sequence[Detection]) -> list[_FoundFace | _Rejection]:
+    def _choose(self, image: _DecodedImage, detections: Sequence[Detection]) -> list[_FoundFace | _Rejection]:
         policy, least = image.job.request.face_policy, self._min_eye_distance_pixels
         try:
             if policy is FacePolicy.CONSISTENT:
@@ -248,18 +271,19 @@ class SetProcessor:
                 chosen = [choose_face(detections, policy, least, image_size=image.image_bgr.shape[:2])]
         except SampleRejectedError as error:
             return [_Rejection(image.job, error.reason)]
-        return [_FoundFace(image.job, image.image_bgr, detection) for detection in chosen]
+        return [_FoundFace(image, detection) for detection in chosen]
 
     def _align(self, face: _FoundFace, detection: Detection) -> _AlignedFace | _Rejection:
+        job = face.image.job
         try:
-            aligned = align_face(face.image_bgr, detection.landmarks)
+            aligned = align_face(face.image.image_bgr, detection.landmarks)
         except SampleRejectedError as error:
-            return _Rejection(face.job, error.reason, detection)
+            return _Rejection(job, error.reason, detection)
         quality = measure_face(aligned, detection.landmarks)
-        reason = refuse_face(detection, quality, face.job.request.quality_limits)
+        reason = refuse_face(detection, quality, job.request.quality_limits)
         if reason is not None:
-            return _Rejection(face.job, reason, detection, quality)
-        return _AlignedFace(face.job, detection, quality, aligned)
+            return _Rejection(job, reason, detection, quality)
+        return _AlignedFace(job, detection, quality, aligned, face.image.seconds)
 
     def _embed(self, faces: Sequence[_AlignedFace], clock: StageClock) -> list[Embedding | None]:
         if not faces:
@@ -291,18 +315,25 @@ class SetProcessor:
             for request, each, aggregation in zip(requests, settled, explained, strict=True)
         ]
 
-    def _with_picture(
-        self, request: SetRequest, result: SetResult, thumbnails: Mapping[tuple[int, str], Thumbnail]
-    ) -> SetResult:
+    def _with_picture(self, request: SetRequest, result: SetResult, thumbnails: _Thumbnails) -> SetResult:
         digests = [sample.digest for sample in request.samples]
         reports = report_samples(digests, result.outcomes, result.groups, result.aggregation, self._quality_scale)
-        tiles = [Tile(thumbnails.get((id(request), report.digest)), report) for report in reports]
+        tiles = [Tile(thumbnails.get((id(request), report.digest, report.seconds)), report) for report in reports]
         return replace(result, picture=draw_report(tiles))
 
     def _explain(self, aggregation: Aggregation, embeddings: Sequence[Embedding]) -> Aggregation:
         if not 2 <= len(embeddings) <= MOST_EXPLAINED:
             return aggregation
         return replace(aggregation, without=self._aggregator.aggregate_without_each(embeddings))
+
+
+def _embedded_sample(job: _Job, faces: Sequence[EmbeddedFace]) -> EmbeddedSample:
+    """The faces of one image as they were found; those of a clip by person."""
+    if faces[0].seconds is not None:
+        times = [face.seconds for face in faces]
+        tracks = track_faces(faces, [times.index(time) for time in times])
+        faces = tracks[:MOST_CANDIDATES] if job.request.face_policy is FacePolicy.CONSISTENT else tracks[:1]
+    return EmbeddedSample(job.sample.digest, faces[0], tuple(faces[1:]))
 
 
 def _digests(request: SetRequest) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from service.errors import SampleRejectedError
 from service.pipeline.set_keys import digest_sample
 from service.types import EmbeddedSample, RejectedSample, RejectionReason, Sample, SampleMaterial
+from service.vision.clip_structure import sniff_clip
 from service.vision.sniffing import ImageLimits, sniff_image
 
 
@@ -60,6 +61,8 @@ def _refusal(data: bytes, limits: UploadLimits) -> RejectionReason | None:
         return RejectionReason.EMPTY
     if len(data) > limits.max_sample_bytes:
         return RejectionReason.TOO_LARGE
+    if sniff_clip(data) is not None:
+        return None  # what it holds only a decoder can tell
     try:
         sniff_image(data, limits.image_limits)
     except SampleRejectedError as error:

@@ -29,8 +29,8 @@ MATERIAL_RECORD = 1
 """The same for the material."""
 
 _TEMPLATE_FIELDS = 10
-_REPORT_FIELDS = 14
-_FACE_FIELDS = 4
+_REPORT_FIELDS = 15
+_FACE_FIELDS = 5
 _MATERIAL_FIELDS = 5
 EMBEDDED_SAMPLE_FIELDS = 3
 REJECTED_SAMPLE_FIELDS = 5
@@ -94,6 +94,7 @@ def _face_row(face: EmbeddedFace) -> list[object]:
         quality_row(face.quality),
         array_field(face.embedding.vector),
         face.embedding.norm,
+        face.seconds,
     ]
 
 
@@ -102,6 +103,7 @@ def _read_face(row: FrameReader) -> EmbeddedFace:
         detection=read_detection(row),
         quality=read_quality(row),
         embedding=Embedding(row.array(-1), row.number()),
+        seconds=row.optional(FrameReader.number),
     )
 
 
@@ -205,6 +207,7 @@ def _report_row(report: SampleReport) -> list[object]:
         report.quality,
         report.group,
         report.change,
+        report.seconds,
     ]
 
 
@@ -224,6 +227,7 @@ def _read_report(row: FrameReader) -> SampleReport:
         quality=row.optional(FrameReader.number),
         group=row.optional(FrameReader.integer),
         change=row.optional(FrameReader.number),
+        seconds=row.optional(FrameReader.number),
     )
 
 

@@ -221,6 +221,28 @@ def test_a_report_shows_every_picture(client: httpx.Client, shared_data: Path) -
     assert np.abs(sheet[8:40, 8:240].astype(int) - first[:32]).mean() < 2.0
 
 
+def test_six_people_are_found_in_the_tracks_of_a_clip(client: httpx.Client, shared_data: Path) -> None:
+    clip = shared_data / "video/friends.mp4"
+    boxes = set()
+    for portrait in sorted((shared_data / "video/references").glob("*.png")):
+        answer = enrol(client, [portrait, clip], face_policy="consistent")
+        still, track = answer["samples"]
+        assert answer["consistent"] is True, portrait.stem
+        assert track["status"] == "used"
+        assert 0.0 <= track["seconds"] <= 28.1
+        assert still["seconds"] is None
+        assert track["weight"] < 0.9, "a clip counts as one sample"
+        boxes.add((*track["box"], track["seconds"]))
+    assert len(boxes) == 6, "six different faces"
+
+
+def test_a_clip_alone_is_a_template_of_who_is_seen_most(client: httpx.Client, shared_data: Path) -> None:
+    answer = enrol(client, [shared_data / "video/friends.mp4"])
+    assert (answer["samples"][0]["status"], answer["samples"][0]["weight"]) == ("used", 1.0)
+    only = upload(client, [shared_data / "video/friends.mp4"], face_policy="only")
+    assert only.json()["samples"][0]["reason"] == "several_faces"
+
+
 def test_in_a_group_picture_the_face_that_agrees_with_the_rest_is_taken(
     client: httpx.Client, shared_data: Path, tmp_path: Path
 ) -> None:

@@ -13,7 +13,9 @@ from service.packs.definitions import definitions_path, load_definitions
 
 ROOT = Path(__file__).parents[4]
 PAGES = (ROOT / "docs" / "evaluation").glob("*.json")
-REPORTS = sorted(path for path in PAGES if not path.stem.endswith(("-calibration", "-consistency", "-discard")))
+REPORTS = sorted(
+    path for path in PAGES if not path.stem.endswith(("-calibration", "-consistency", "-discard", "video"))
+)
 
 
 @pytest.fixture(params=REPORTS, ids=lambda path: path.stem)
