@@ -63,6 +63,7 @@ def test_a_sample_set_becomes_a_template(api: RunningApi, fresh_png: FreshPng) -
         "feature_norm",
         "quality",
         "group",
+        "seconds",
         "change",
         "core_rank",
         "weight",
