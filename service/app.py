@@ -78,7 +78,14 @@ def assemble_parts(
 ) -> ServiceParts:
     """The pipeline around an engine and a store; opens nothing."""
     scale = quality_scale(pack.calibration)
-    creator = TemplateCreator(engine, store, pack.fingerprint, creation_policy(settings, scale), quality_scale=scale)
+    creator = TemplateCreator(
+        engine,
+        store,
+        pack.fingerprint,
+        creation_policy(settings, scale),
+        embedding_fingerprint=pack.manifest.embedding_fingerprint,
+        quality_scale=scale,
+    )
     calibrator = PackCalibrator(pack.calibration)
     verifier = Verifier(
         creator,

@@ -215,6 +215,8 @@ class SampleMaterial:
     """Every one with an embedding, left out or not, sorted by digest."""
     rejected: tuple[RejectedSample, ...]
     policies: SetPolicies
+    embedding_fingerprint: str
+    """Of the pack's detector and embedder, which made the embeddings."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,8 +93,8 @@ def _page(pack: Pack, command: str, tracks: int, findings: list[Finding]) -> str
     lines = [
         f"# People found in a clip, {pack.name}",
         "",
-        f"Made by `{command}`: a scene with six people in 28 seconds, and a portrait of each. The clip has {tracks} tracks; "
-        "for each portrait the cosine to the track most alike, and to the next one.",
+        f"Made by `{command}`: a scene with six people in 28 seconds, and a portrait of each. The clip has {tracks} "
+        "tracks; for each portrait the cosine to the track most alike, and to the next one.",
         "",
         "| person | track | cosine | next track |",
         "|---|---|---|---|",

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from service import __version__
-from service.cli import bench_command, calibrate, doctor, enrolment, explanation, packs, processes, verification
+from service.cli import (
+    bench_command,
+    calibrate,
+    doctor,
+    enrolment,
+    explanation,
+    packs,
+    processes,
+    upgrade,
+    verification,
+)
 from service.cli.sides import SidesCommand
 from service.cli.terminal import Terminal
 from service.errors import CorefaceError
@@ -50,6 +60,7 @@ def build_cli() -> typer.Typer:
     cli.command(cls=SidesCommand)(verification.verify)
     cli.command()(explanation.explain)
     cli.command()(calibrate.calibrate)
+    cli.command()(upgrade.upgrade)
     pack_commands = typer.Typer(help="Install and look at model packs.", no_args_is_help=True)
     pack_commands.command("list")(packs.show_packs)
     pack_commands.command("install")(packs.install)

@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.calibration.quality_scale import QualityScale
 from service.errors import (
@@ -91,6 +91,7 @@ class TemplateCreator:
         fingerprint: str,
         policy: CreationPolicy,
         *,
+        embedding_fingerprint: str,
         quality_scale: QualityScale,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -99,6 +100,7 @@ class TemplateCreator:
         self._fingerprint = fingerprint
         self._policy = policy
         self._limits = UploadLimits(policy.max_sample_bytes, policy.image_limits)
+        self._embedding_fingerprint = embedding_fingerprint
         self._quality_scale = quality_scale
         self._clock = clock
         self._flights: SingleFlight[_Made] = SingleFlight()
@@ -156,6 +158,38 @@ class TemplateCreator:
         """The template of kept embeddings, with what each sample adds to it. Raises what the engine raises."""
         return await self._ask_engine((), material.samples, material.policies, self._policy.timeout_s)
 
+    async def make_again(self, kept: Template, material: SampleMaterial) -> tuple[Template, str]:
+        """A kept template of whatever pack, as this pack's aggregator makes it of the same embeddings, and the name of
+        its set. Id, times and subject stay.
+
+        Raises `RefusedSetError` where this pack makes none, and what the engine raises.
+        """
+        result = await self.aggregate_again(material)
+        digests = tuple(dict.fromkeys(report.digest for report in kept.reports))
+        reports = self._report(Upload(digests, (), material.rejected), result)
+        if result.aggregation is None:
+            raise _refused(reports)
+        template = replace(
+            kept,
+            fingerprint=self._fingerprint,
+            vector=result.aggregation.vector,
+            norm=result.aggregation.norm,
+            quality=self._quality_scale.of_template(result.aggregation.norm),
+            reports=reports,
+        )
+        return template, self._set_key(digests, material.policies, kept.subject)
+
+    def _set_key(self, digests: Sequence[str], policies: SetPolicies, subject: str | None) -> str:
+        return set_key(
+            digests,
+            self._fingerprint,
+            policies.face,
+            policies.consistency,
+            subject=subject,
+            min_eye_distance_pixels=self._policy.min_eye_distance_pixels,
+            quality_limits=self._policy.quality_limits,
+        )
+
     async def _of_this_pack(self, template_id: str) -> Template:
         kept = await self._store.get(template_id)
         if kept.fingerprint != self._fingerprint:
@@ -173,15 +207,7 @@ class TemplateCreator:
     async def _create(
         self, upload: Upload, policies: SetPolicies, subject: str | None, started: float, *, keep: bool
     ) -> CreatedTemplate:
-        key = set_key(
-            upload.digests,
-            self._fingerprint,
-            policies.face,
-            policies.consistency,
-            subject=subject,
-            min_eye_distance_pixels=self._policy.min_eye_distance_pixels,
-            quality_limits=self._policy.quality_limits,
-        )
+        key = self._set_key(upload.digests, policies, subject)
         known = await self._store.find_by_set(key)
         if known is not None:
             return CreatedTemplate(known, reorder_reports(upload.digests, known.reports), True, {}, None)
@@ -217,7 +243,7 @@ class TemplateCreator:
         )
         embedded = tuple(sample for outcome in result.outcomes if (sample := _embedded(outcome)) is not None)
         rejected = (outcome for outcome in result.outcomes if isinstance(outcome, RejectedSample))
-        material = SampleMaterial(embedded, (*upload.rejected, *rejected), policies)
+        material = SampleMaterial(embedded, (*upload.rejected, *rejected), policies, self._embedding_fingerprint)
         with clock.stage("store"):
             fresh = [sample for sample in embedded if sample.digest not in known]
             await self._store.put_embeddings(fresh, self._fingerprint, policies.face)

@@ -142,7 +142,16 @@ class Manifest(_Strict):
     @property
     def fingerprint(self) -> str:
         """SHA-256 (first 32 hex digits) over everything that can change a template."""
-        relevant = self.model_dump(mode="json", include={"detector", "embedder", "aggregator"})
+        return self._hash_of({"detector", "embedder", "aggregator"})
+
+    @property
+    def embedding_fingerprint(self) -> str:
+        """The same over everything that can change an embedding: packs that share it differ in their aggregator
+        alone."""
+        return self._hash_of({"detector", "embedder"})
+
+    def _hash_of(self, parts: set[str]) -> str:
+        relevant = self.model_dump(mode="json", include=parts)
         for spec in relevant.values():
             del spec["file"]
         if not relevant["detector"]["landmark_views"]:

@@ -31,7 +31,7 @@ MATERIAL_RECORD = 1
 _TEMPLATE_FIELDS = 10
 _REPORT_FIELDS = 15
 _FACE_FIELDS = 5
-_MATERIAL_FIELDS = 5
+_MATERIAL_FIELDS = 6
 EMBEDDED_SAMPLE_FIELDS = 3
 REJECTED_SAMPLE_FIELDS = 5
 
@@ -138,6 +138,7 @@ def encode_material(material: SampleMaterial) -> bytes:
             [rejected_sample_row(sample) for sample in material.rejected],
             material.policies.face.value,
             material.policies.consistency.value,
+            material.embedding_fingerprint,
         ]
     )
 
@@ -153,6 +154,7 @@ def decode_material(frame: bytes) -> SampleMaterial:
             read_rejected_sample(row, read_choice(row, RejectionReason)) for row in reader.rows(REJECTED_SAMPLE_FIELDS)
         ),
         policies=SetPolicies(read_choice(reader, FacePolicy), read_choice(reader, ConsistencyPolicy)),
+        embedding_fingerprint=reader.text(),
     )
 
 

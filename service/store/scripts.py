@@ -54,3 +54,14 @@ local time = redis.call('TIME')
 return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. (time[1] * 1000), '+inf')
 """
 """KEYS: subject index. Answers ids, the one that expires first first."""
+
+
+REPLACE = """
+local kept = redis.call('HMGET', KEYS[1], 'sealed', 'index')
+if kept[1] ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'sealed', ARGV[2], 'index', KEYS[2])
+if redis.call('GET', kept[2]) == ARGV[3] then redis.call('DEL', kept[2]) end
+redis.call('SET', KEYS[2], ARGV[3], 'PX', redis.call('PTTL', KEYS[1]), 'NX')
+return 1
+"""
+"""KEYS: template, its new set index entry. ARGV: template as it was read, new template, id."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from redis.asyncio import Redis
 
@@ -40,6 +40,7 @@ class RedisTemplateStore:
         self._find = redis.register_script(scripts.FIND)
         self._put = redis.register_script(scripts.PUT)
         self._erase = redis.register_script(scripts.ERASE)
+        self._replace = redis.register_script(scripts.REPLACE)
         self._list = redis.register_script(scripts.LIST)
 
     async def find_by_set(self, set_key: str) -> Template | None:
@@ -88,6 +89,26 @@ class RedisTemplateStore:
                 ],
             )
         return template if kept is None else self._unseal_found(kept)
+
+    async def ids(self) -> AsyncIterator[str]:
+        """Of every template, tombstones included."""
+        prefix = keys.template_key("")
+        with reporting_failures():
+            async for name in self._redis.scan_iter(match=f"{prefix}*", count=1000):
+                yield name.decode("ascii").removeprefix(prefix)
+
+    async def replace(self, old: Template, new: Template, set_key: str) -> bool:
+        """Put `new` where `old` is, under the same id and data key; False where `old` is not there any more."""
+        name = keys.template_key(old.template_id)
+        _, key, sealed = await self._read(old.template_id, "sealed")
+        if encode_template(self._unseal(old.template_id, key, sealed)) != encode_template(old):
+            return False
+        resealed = self._data_key(name, key).seal(encode_template(new), _TEMPLATE)
+        with reporting_failures():
+            done = await self._replace(
+                keys=[name, self._set_index_key(set_key)], args=[sealed, resealed, old.template_id]
+            )
+        return bool(done)
 
     async def erase(self, template_id: str) -> None:
         template = await self.get(template_id)
@@ -179,9 +200,12 @@ class RedisTemplateStore:
 
     def _open(self, template_id: str, key: bytes, sealed: bytes, part: str) -> bytes:
         try:
-            return DataKey.unwrap(key, self._sealer, keys.template_key(template_id)).unseal(sealed, part)
+            return self._data_key(keys.template_key(template_id), key).unseal(sealed, part)
         except UnsealingError as error:
             raise _unreadable(error) from error
+
+    def _data_key(self, name: str, wrapped: bytes) -> DataKey:
+        return DataKey.unwrap(wrapped, self._sealer, name)
 
     def _set_index_key(self, set_key: str) -> str:
         return keys.set_index_key(self._sealer.blind(set_key))

@@ -74,7 +74,14 @@ class RunningApi:
         )
         redis = connect_redis(self._redis_url, timeout_s=2.0)
         store = RedisTemplateStore(redis, (_KEY,), Retention())
-        creator = TemplateCreator(self.engine, store, self.pack.fingerprint, policy, quality_scale=QualityScale(None))
+        creator = TemplateCreator(
+            self.engine,
+            store,
+            self.pack.fingerprint,
+            policy,
+            embedding_fingerprint="e" * 32,
+            quality_scale=QualityScale(None),
+        )
         calibrator = PackCalibrator(self.pack.calibration)
         fingerprint = self.pack.fingerprint
         verifier = Verifier(creator, store, self.sealer, fingerprint=fingerprint, width=WIDTH, calibrator=calibrator)

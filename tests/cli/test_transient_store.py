@@ -8,7 +8,7 @@ from service.errors import TemplateNotFoundError
 from service.types import FacePolicy, SampleMaterial, SetPolicies, Template
 from tests.pipeline.fakes import embed
 
-MATERIAL = SampleMaterial((), (), SetPolicies())
+MATERIAL = SampleMaterial((), (), SetPolicies(), "e" * 32)
 
 
 def template(template_id: str) -> Template:

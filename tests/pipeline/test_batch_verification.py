@@ -44,7 +44,9 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def verifier(store: MemoryStore) -> Verifier:
-    creator = TemplateCreator(FakeEngine(), store, FINGERPRINT, POLICY, quality_scale=QualityScale(None))
+    creator = TemplateCreator(
+        FakeEngine(), store, FINGERPRINT, POLICY, embedding_fingerprint="e" * 32, quality_scale=QualityScale(None)
+    )
     sealer = Sealer(template("sealed", UNIT))
     return Verifier(creator, store, sealer, fingerprint=FINGERPRINT, width=WIDTH, calibrator=CALIBRATOR)
 

@@ -10,11 +10,13 @@ from service.types import SampleMaterial, SetPolicies
 from tests.pipeline.fakes import FINGERPRINT, FakeEngine, MemoryStore, embed
 from tests.pipeline.test_template_creation import POLICY
 
-CREATOR = TemplateCreator(FakeEngine(), MemoryStore(), FINGERPRINT, POLICY, quality_scale=QualityScale(None))
+CREATOR = TemplateCreator(
+    FakeEngine(), MemoryStore(), FINGERPRINT, POLICY, embedding_fingerprint="e" * 32, quality_scale=QualityScale(None)
+)
 
 
 def material(*digests: str) -> SampleMaterial:
-    return SampleMaterial(tuple(embed(digest) for digest in digests), (), SetPolicies())
+    return SampleMaterial(tuple(embed(digest) for digest in digests), (), SetPolicies(), "e" * 32)
 
 
 async def test_the_sample_that_is_most_alike_carries_the_score() -> None:

@@ -44,7 +44,13 @@ class Rig:
         self.engine = FakeEngine()
         self.store = MemoryStore()
         self.creator = TemplateCreator(
-            self.engine, self.store, FINGERPRINT, policy, quality_scale=SCALE, clock=lambda: 1000.0
+            self.engine,
+            self.store,
+            FINGERPRINT,
+            policy,
+            embedding_fingerprint="e" * 32,
+            quality_scale=SCALE,
+            clock=lambda: 1000.0,
         )
 
     async def reasons(self, samples: Sequence[bytes]) -> list[RejectionReason | None]:

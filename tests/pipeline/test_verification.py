@@ -53,7 +53,9 @@ def store() -> MemoryStore:
 def verifier(store: MemoryStore) -> Verifier:
     store.templates["kept"] = template("kept", UNIT)
     store.templates["foreign"] = template("foreign", UNIT, "0" * 32)
-    creator = TemplateCreator(FakeEngine(), store, FINGERPRINT, POLICY, quality_scale=QualityScale(None))
+    creator = TemplateCreator(
+        FakeEngine(), store, FINGERPRINT, POLICY, embedding_fingerprint="e" * 32, quality_scale=QualityScale(None)
+    )
     return Verifier(
         creator,
         store,

@@ -99,4 +99,4 @@ def assert_same_template(left: Template, right: Template) -> None:
 def make_material(*names: str) -> SampleMaterial:
     rejected = RejectedSample(digest_of("rejected"), RejectionReason.NO_FACE)
     policies = SetPolicies(FacePolicy.CENTRAL, ConsistencyPolicy.DROP)
-    return SampleMaterial(tuple(make_embedded(name) for name in names), (rejected,), policies)
+    return SampleMaterial(tuple(make_embedded(name) for name in names), (rejected,), policies, "e" * 32)
