@@ -359,3 +359,29 @@ class TestUnfitServers:
         await store.ping()
         assert (await store.put(make_template("tpl-3"), "another set", MATERIAL)).template_id == "tpl-3"
         await redis.aclose()
+
+
+async def test_a_template_is_replaced_under_its_id_and_key(store: RedisTemplateStore, redis: Redis) -> None:
+    old = make_template()
+    await store.put(old, "old set", MATERIAL)
+    life = await redis.pttl(keys.template_key("tpl-1"))
+    new = replace(old, fingerprint="n" * 32, norm=9.0)
+    assert await store.replace(old, new, "new set")
+    assert_same_template(await store.get("tpl-1"), new)
+    assert await store.find_by_set("old set") is None
+    found = await store.find_by_set("new set")
+    assert found is not None
+    assert_same_template(found, new)
+    assert life - 10_000 < await redis.pttl(keys.template_key("tpl-1")) <= life
+    assert encode_material(await store.get_material("tpl-1")) == encode_material(MATERIAL)
+    assert not await store.replace(old, new, "another"), "what is kept is not what was read"
+    await store.erase("tpl-1")
+    assert sorted(await redis.keys("*")) == [keys.template_key("tpl-1").encode()]
+    with pytest.raises(TemplateErasedError):
+        await store.replace(new, old, "old set")
+
+
+async def test_every_id_is_told(store: RedisTemplateStore) -> None:
+    for number in range(30):
+        await store.put(make_template(f"tpl-{number}"), f"set {number}", MATERIAL)
+    assert {template_id async for template_id in store.ids()} == {f"tpl-{number}" for number in range(30)}
