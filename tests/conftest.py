@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from service.packs.installation import install_pack
 from service.settings import Settings
@@ -19,6 +21,14 @@ def _present(path: Path) -> Path:
     if not path.is_dir():
         pytest.skip(f"{path.name} is not here; set COREFACE_SHARED_DIR to the folder that holds it")
     return path
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Commands that run in this process configure the loggers of the whole process."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from tests.cli.conftest import RunCommand
 
@@ -20,14 +19,11 @@ RunJson = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture(autouse=True)
-def _no_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, default_pack_path: Path) -> Iterator[None]:
+def _no_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, default_pack_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
     (tmp_path / "state" / "packs").symlink_to(default_pack_path.parent)
     monkeypatch.setenv("COREFACE_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("COREFACE_URL", "http://127.0.0.1:1")
-    logging_before = structlog.get_config()
-    yield
-    structlog.configure(**logging_before)
 
 
 def person(shared_data: Path, name: str) -> list[Path]:

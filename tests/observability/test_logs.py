@@ -21,7 +21,6 @@ def log() -> Iterator[io.StringIO]:
     yield stream
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def lines(log: io.StringIO) -> list[dict[str, Any]]:
