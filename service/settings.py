@@ -72,8 +72,15 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="COREFACE_", env_nested_delimiter="__", extra="ignore", frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    host: str = Field("127.0.0.1", description="Address the API listens on, and a worker with a port.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on.")
+    worker_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port on which a worker answers health checks and metrics, the second worker of `serve` on the "
+        "next one, and so on; unset: none.",
+    )
     workers: PositiveInt = Field(1, description="Worker processes that `serve` starts.")
     engine: EngineKind = Field(
         EngineKind.REMOTE,

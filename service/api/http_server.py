@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
+
+from service.http_listening import SignalFreeServer
 
 _KEEP_ALIVE_S = 30
 _DRAIN_S = 35
@@ -33,16 +33,9 @@ async def serve_http(application: FastAPI, listener: socket.socket) -> None:
         timeout_graceful_shutdown=_DRAIN_S,
         h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
     )
-    server = _Server(config)
+    server = SignalFreeServer(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.handle_exit, number, None)
     async with application.router.lifespan_context(application):
         await server.serve(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the loop: uvicorn would raise them again, and so end the process before it has closed."""
-        yield

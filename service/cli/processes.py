@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +18,11 @@ from service.errors import SetupError
 if TYPE_CHECKING:
     from service.settings import Settings
 
-_BACKLOG = 512
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (to recognise them)
 
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on (COREFACE_HOST).")]
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on (COREFACE_PORT).")]
+WorkerPort = Annotated[int | None, typer.Option("--port", help="Port for health checks (COREFACE_WORKER_PORT).")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Worker processes (COREFACE_WORKERS).")]
 
 
@@ -47,7 +46,10 @@ def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None
     worker_count = 0 if settings.engine is EngineKind.LOCAL else settings.workers
     supervisor = Supervisor(
         api=ChildPlan("api", (*program, "api", "--host", settings.host, "--port", str(settings.port))),
-        workers=[ChildPlan(f"worker {number}", (*program, "worker")) for number in range(1, worker_count + 1)],
+        workers=[
+            ChildPlan(f"worker {number}", (*program, "worker", *_worker_address(settings, number)))
+            for number in range(1, worker_count + 1)
+        ],
         environment=os.environ,
         store=EmbeddedValkey(settings.state_path) if settings.redis_url is None else None,
         ready_url=f"{url}/health/ready",
@@ -64,12 +66,12 @@ def api(host: Host = None, port: Port = None) -> None:
         _run_api(settings)
 
 
-def worker() -> None:
+def worker(host: Host = None, port: WorkerPort = None) -> None:
     """Run one worker process. It needs COREFACE_REDIS_URL."""
     with _as_child():
         from service.engine.worker import run_worker
 
-        settings = read_settings()
+        settings = read_settings(host=host, worker_port=port)
         _log_to_stderr(settings)
         asyncio.run(run_worker(settings))
 
@@ -84,37 +86,19 @@ def openapi() -> None:
 def _run_api(settings: Settings) -> None:
     from service.api.http_server import serve_http
     from service.app import create_app
+    from service.http_listening import open_listener
 
     application = create_app(settings)
-    with listen(settings) as listener:
+    remedy = "Choose another --host or --port."
+    with open_listener(settings.host, settings.port, who="The API", remedy=remedy) as listener:
         asyncio.run(serve_http(application, listener))
 
 
-def listen(settings: Settings) -> socket.socket:
-    """Raises `SetupError` where somebody else listens already."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        # With its protocol named: asyncio sets TCP_NODELAY on connections of such a socket only, and without it each
-        # answer on a kept connection waits 40 ms for an acknowledgement.
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise _cannot_listen(settings, error) from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise _cannot_listen(settings, error) from error
-    return listener
-
-
-def _cannot_listen(settings: Settings, error: OSError) -> SetupError:
-    return SetupError(
-        f"The API cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another --host or --port."
-    )
+def _worker_address(settings: Settings, number: int) -> tuple[str, ...]:
+    """Options of the worker of this number, from 1."""
+    if settings.worker_port is None:
+        return ()
+    return ("--host", settings.host, "--port", str(settings.worker_port + number - 1))
 
 
 @contextmanager

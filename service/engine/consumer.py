@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ from service.engine.codec import SealedJob, seal_reply, unseal_job
 from service.engine.heartbeats import Heartbeat, beat, retire
 from service.engine.streams import StreamEntry
 from service.errors import CorefaceError, InferenceFailedError, SetQuarantinedError
+from service.observability.worker_metrics import WorkerMetrics
 from service.protocols import TemplateEngine
 from service.store import keys
 from service.store.connection import CONNECTION_FAILURES, with_timeout
@@ -66,6 +68,7 @@ class StreamWorker:
         *,
         slots: int,
         timing: WorkerTiming | None = None,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self._redis = redis
         self._reader = with_timeout(redis, _READ_TIMEOUT_S, max_connections=1)
@@ -74,9 +77,20 @@ class StreamWorker:
         self._heartbeat = heartbeat
         self._slots = slots
         self._timing = timing or WorkerTiming()
+        self._metrics = metrics or WorkerMetrics()
         self._jobs = keys.job_stream_key(heartbeat.fingerprint)
         self._held: dict[bytes, asyncio.Task[None]] = {}
         self._draining = asyncio.Event()
+        self._last_beat = -math.inf
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why this worker is sent no sets, in a sentence; None while it is."""
+        if self._draining.is_set():
+            return "The worker is stopping."
+        if time.monotonic() - self._last_beat > self._timing.abandoned_after_s:
+            return "The server with the jobs has not heard of this worker."
+        return None
 
     def drain(self) -> None:
         """Take no more jobs; `run` returns when the ones taken are answered."""
@@ -143,6 +157,7 @@ class StreamWorker:
 
     def _hold(self, entry: StreamEntry, now_ms: int, *, quarantine: bool = False) -> None:
         age_s = max(0.0, (now_ms - entry.written_ms) / 1000)
+        self._metrics.set_taken()
         task = asyncio.create_task(self._handle(entry, age_s, quarantine))
         self._held[entry.entry_id] = task
         task.add_done_callback(lambda _done: self._held.pop(entry.entry_id, None))
@@ -152,20 +167,28 @@ class StreamWorker:
             await asyncio.wait(self._held.values())
 
     async def _handle(self, entry: StreamEntry, age_s: float, quarantine: bool) -> None:
+        outcome = await self._work_off(entry, age_s, quarantine)
+        self._metrics.set_ended(outcome)
+
+    async def _work_off(self, entry: StreamEntry, age_s: float, quarantine: bool) -> str:
+        """Answer one job, or throw it away; what became of it, for the metrics."""
+        soon = time.monotonic() + self._timing.abandoned_after_s
         try:
             job = SealedJob.from_fields(entry.fields)
         except FrameError as error:
             _log.error("A stream entry was thrown away: %s", error)
-            await self._deliver(entry, None, time.monotonic() + self._timing.abandoned_after_s)
-            return
+            await self._deliver(entry, None, soon)
+            return "unreadable"
         deadline = time.monotonic() + job.budget_ms / 1000 - age_s
         if deadline <= time.monotonic():
             # Whoever asked has been told already; computing it would be for nobody.
-            await self._deliver(entry, None, time.monotonic() + self._timing.abandoned_after_s)
-            return
+            await self._deliver(entry, None, soon)
+            return "expired"
         reply = await self._answer(job, age_s, deadline, quarantine)
         sealed = seal_reply(job.request_id, reply, self._heartbeat.fingerprint, self._sealer)
-        await self._deliver(entry, (job, sealed), deadline)
+        if not await self._deliver(entry, (job, sealed), deadline):
+            return "undelivered"
+        return reply.code if isinstance(reply, CorefaceError) else "answered"
 
     async def _answer(
         self, job: SealedJob, age_s: float, deadline: float, quarantine: bool
@@ -200,8 +223,8 @@ class StreamWorker:
             _log.warning("The quarantine cannot be reached (%s).", type(error).__name__)
             return quarantine
 
-    async def _deliver(self, entry: StreamEntry, reply: tuple[SealedJob, bytes] | None, deadline: float) -> None:
-        """Remove the job, with its reply if there is one; for as long as somebody may still wait for it."""
+    async def _deliver(self, entry: StreamEntry, reply: tuple[SealedJob, bytes] | None, deadline: float) -> bool:
+        """Remove the job, with its reply if there is one; False where that fails until nobody waits for it any more."""
         pause_s = _MIN_PAUSE_S
         while True:
             try:
@@ -216,11 +239,11 @@ class StreamWorker:
             except CONNECTION_FAILURES as error:
                 if time.monotonic() > deadline:
                     _log.error("An answer could not be delivered (%s).", type(error).__name__)
-                    return
+                    return False
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _MAX_PAUSE_S)
             else:
-                return
+                return True
 
     async def _keep_alive(self) -> None:
         """Be seen, and keep what is held from being taken over."""
@@ -230,6 +253,7 @@ class StreamWorker:
                     await retire(self._redis, self._heartbeat)
                 else:
                     await beat(self._redis, self._heartbeat, self._timing.abandoned_after_s)
+                    self._last_beat = time.monotonic()
                 if self._held:
                     await streams.keep(self._redis, self._jobs, self._consumer, list(self._held))
             except CONNECTION_FAILURES as error:

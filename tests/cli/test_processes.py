@@ -15,8 +15,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.cli.processes import listen
-from service.settings import Settings
 from service.supervision import SETUP_FAILED
 
 
@@ -90,11 +88,12 @@ def test_a_wrong_setting_is_told(settings: dict[str, str], default_pack_path: Pa
     assert "Traceback" not in done.stderr
 
 
-def test_a_port_that_is_taken_is_told(default_pack_path: Path, valkey_url: str) -> None:
+@pytest.mark.parametrize("command", ["api", "worker"])
+def test_a_port_that_is_taken_is_told(command: str, default_pack_path: Path, valkey_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         done = run_to_its_end(
-            "api", "--port", str(port), STATE_DIR=str(default_pack_path.parents[1]), REDIS_URL=valkey_url
+            command, "--port", str(port), STATE_DIR=str(default_pack_path.parents[1]), REDIS_URL=valkey_url
         )
     assert done.returncode == SETUP_FAILED
     assert f"127.0.0.1:{port}" in done.stderr
@@ -119,14 +118,6 @@ def test_an_api_process_answers_without_decoders_and_networks(
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     assert "Traceback" not in (tmp_path / "log").read_text()
-
-
-def test_connections_send_at_once() -> None:
-    # asyncio sets TCP_NODELAY where the listening socket names its protocol.
-    with listen(Settings(port=0)) as listener, socket.create_connection(listener.getsockname()):
-        accepted, _ = listener.accept()
-        with accepted:
-            assert accepted.proto == socket.IPPROTO_TCP
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ class RunningService:
     def __init__(self, state_path: Path, pack_path: Path, environment: Mapping[str, str] | None = None) -> None:
         self._state_path = state_path
         self._pack_path = pack_path
-        self._environment = dict(environment or {})
+        self.settings = dict(environment or {})
         self.url = f"http://127.0.0.1:{free_port()}"
         self.log_path = state_path / "serve.log"
 
@@ -45,7 +45,7 @@ class RunningService:
         environment |= {
             "COREFACE_STATE_DIR": str(self._state_path),
             "COREFACE_PACK": self._pack_path.name,
-            **self._environment,
+            **self.settings,
         }
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(

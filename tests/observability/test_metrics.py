@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from service.observability.metrics import Metrics
+from service.observability.worker_metrics import WorkerMetrics
 from service.types import RejectionReason, SampleReport
 
 TABLE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -21,11 +22,11 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
             r"^\| `(coreface_\w+)` \| (\w+) \| (.*?) ?\|", TABLE.read_text(), re.MULTILINE
         )
     }
-    registry = Metrics().registry
-    collectors = {collector for collector in registry._collector_to_names if hasattr(collector, "_labelnames")}
     actual = {
         metric.name: (metric.type, tuple(collector._labelnames))
-        for collector in collectors
+        for registry in (Metrics().registry, WorkerMetrics().registry)
+        for collector in registry._collector_to_names
+        if hasattr(collector, "_labelnames")
         for metric in collector.describe()
     }
     assert documented == actual
