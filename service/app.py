@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from service.api.application import build_application
 from service.api.dependencies import ServiceParts
 from service.calibration.calibrator import PackCalibrator
-from service.engine.local import LocalEngine, SetProcessor
+from service.engine.local import LocalEngine
 from service.engine.remote import RemoteEngine
 from service.errors import SetupError
 from service.observability.metrics import Metrics
@@ -48,24 +48,31 @@ async def _open_parts(
     settings: Settings, redis_url: str, pack: Pack, ring: KeyRing, metrics: Metrics
 ) -> AsyncIterator[ServiceParts]:
     redis = connect_redis(redis_url)
+    # The store's own client where it also carries the sets: one pool of connections.
+    queues = [redis if url == redis_url else connect_redis(url) for url in settings.queue_url_list]
     sealer = AesGcmTemplateSealer(ring)
     store = RedisTemplateStore(redis, ring, settings.retention)
-    engine: TemplateEngine
+    engine: LocalEngine | RemoteEngine
     if settings.engine is EngineKind.LOCAL:
-        engine = build_local_engine(settings, pack)
+        # Only here: an API process with a remote engine loads no decoder and no network.
+        from service.assembly import build_local_engine
+
+        engine = build_local_engine(pack, settings, observe=metrics.stages.batch_done)
     else:
         engine = RemoteEngine(
-            redis,
+            queues,
             PayloadSealer(ring, SealingPurpose.ENGINE),
             pack.fingerprint,
             max_waiting_sets=settings.limits.max_waiting_sets,
         )
+    metrics.follow_gate(engine.gate)
     try:
         await engine.start()
         yield assemble_parts(settings, pack, engine, store, sealer, metrics)
     finally:
         await engine.stop()
-        await redis.aclose()
+        for client in {redis, *queues}:
+            await client.aclose()
 
 
 def assemble_parts(
@@ -105,21 +112,4 @@ def assemble_parts(
         batch_verifier=BatchVerifier(verifier, store, calibrator, fingerprint=pack.fingerprint),
         limits=settings.limits,
         metrics=metrics,
-    )
-
-
-def build_local_engine(settings: Settings, pack: Pack) -> LocalEngine:
-    """The pack's networks in this process, loaded when the engine starts."""
-
-    def build() -> tuple[SetProcessor, str]:
-        # Only here: an API process with a remote engine loads no decoder and no network.
-        from service.assembly import build_set_processor
-
-        return build_set_processor(pack, settings)
-
-    return LocalEngine(
-        build,
-        pack.fingerprint,
-        max_batch_sets=settings.max_batch_sets,
-        max_waiting_sets=settings.limits.max_waiting_sets,
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
+from service.engine.local import LocalEngine
 from service.pipeline.set_processing import SetProcessor
+from service.pipeline.stages import BatchObserver, unobserved
 from service.policies import consistency_limits, image_limits, quality_scale
 from service.protocols import FaceDetector, FaceEmbedder, InferenceSession
 from service.runtime.manifest import DetectorSpec, EmbedderSpec, InputRange, ModelFile
-from service.runtime.onnx import load_session
+from service.runtime.onnx import load_session, usable_cores
 from service.runtime.pack import Pack
 from service.settings import Settings
 from service.vision.aggregation import OnnxSetAggregator
@@ -44,9 +45,29 @@ def build_set_processor(
         min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
         consistency=consistency_limits(pack.calibration),
         quality_scale=quality_scale(pack.calibration),
-        decode_threads=settings.threads or os.cpu_count() or 1,
+        batch_size=settings.batch_size,
     )
     return processor, embedder_session.provider
+
+
+def build_local_engine(
+    pack: Pack, settings: Settings, open_session: SessionOpener | None = None, observe: BatchObserver = unobserved
+) -> LocalEngine:
+    """The pack's networks in this process, loaded when the engine starts. Arguments as of `build_set_processor`;
+    `observe` hears of every batch."""
+    return LocalEngine(
+        lambda: build_set_processor(pack, settings, open_session),
+        pack.fingerprint,
+        max_batch_sets=settings.max_batch_sets,
+        max_waiting_sets=settings.limits.max_waiting_sets,
+        decode_threads=decode_threads(settings),
+        observe=observe,
+    )
+
+
+def decode_threads(settings: Settings) -> int:
+    """Threads for decoding and alignment: as many as for the networks."""
+    return settings.threads or usable_cores()
 
 
 def build_detector(spec: DetectorSpec, session: InferenceSession) -> FaceDetector:

@@ -24,6 +24,7 @@
     |  +- StoreUnavailableError            503 store_unavailable      (with Retry-After)
     |  +- DeadlineExceededError            504 deadline_exceeded
     |  +- InferenceFailedError             500 inference_failed
+    |  +- OutOfMemoryError                 503 out_of_memory          (even for one picture; Retry-After)
     |  +- SetQuarantinedError              422 set_quarantined        (the set killed its workers)
     +- SetupError                          refuses to start; for the operator, never over HTTP
        +- PackError                        pack_invalid
@@ -184,9 +185,8 @@ class FingerprintMismatchError(RequestError):
 
 
 class ServiceError(CorefaceError):
-    """`retry_after_s`, where given, becomes the Retry-After header."""
-
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
+    """Where given, the Retry-After header, seconds."""
 
 
 class OverloadedError(ServiceError):
@@ -194,6 +194,10 @@ class OverloadedError(ServiceError):
     status = 429
     title = "Too much work waiting"
     retry_after_s = 1
+
+    def __init__(self, detail: str, retry_after_s: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class NotReadyError(ServiceError):
@@ -220,6 +224,13 @@ class InferenceFailedError(ServiceError):
     code = "inference_failed"
     status = 500
     title = "Inference failed"
+
+
+class OutOfMemoryError(ServiceError):
+    code = "out_of_memory"
+    status = 503
+    title = "Out of memory"
+    retry_after_s = 2
 
 
 class SetQuarantinedError(ServiceError):

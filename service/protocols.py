@@ -112,7 +112,12 @@ class TemplateEngine(Protocol):
 
     async def create(self, request: SetRequest) -> SetResult:
         """Raises `FingerprintMismatchError`, `DeadlineExceededError`, `OverloadedError`, `NotReadyError`,
-        `InferenceFailedError`."""
+        `InferenceFailedError`, `OutOfMemoryError`."""
+        ...
+
+    def check_load(self, time_left_s: float) -> None:
+        """Raises `OverloadedError` when even the smallest set would not be done in so many seconds: to be asked before
+        anything is read or computed for a request."""
         ...
 
     async def status(self) -> EngineStatus: ...

@@ -39,7 +39,7 @@ class Limits(BaseModel):
     )
     request_timeout_s: PositiveFloat = Field(30.0, description="Time for one template, seconds.")
     max_waiting_sets: PositiveInt = Field(
-        256, description="Sets in flight per API process, and waiting per worker, before 429."
+        256, description="Sets that wait for their turn, per API process, before 429."
     )
 
 
@@ -105,6 +105,10 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         None, description="Redis 7 or Valkey, `redis://`, `rediss://` or `unix://`; unset: embedded Valkey."
     )
+    queue_urls: SecretStr | None = Field(
+        None,
+        description="Servers that carry sets to workers, URLs with commas between them; unset: `COREFACE_REDIS_URL`.",
+    )
     sealing_key: SecretStr | None = Field(
         None,
         description="32 bytes in base64, the same for every process; older keys after it, with commas, still open; "
@@ -119,6 +123,12 @@ class Settings(BaseSettings):
     def state_path(self) -> Path:
         """The state directory, `~` resolved."""
         return self.state_dir.expanduser()
+
+    @property
+    def queue_url_list(self) -> list[str]:
+        """The servers between API and workers, at least one where there is a Redis URL."""
+        urls = self.queue_urls or self.redis_url
+        return [] if urls is None else [url.strip() for url in urls.get_secret_value().split(",") if url.strip()]
 
     @property
     def calibration_path(self) -> Path | None:

@@ -248,6 +248,10 @@ class QualityLimits:
     min_feature_norm: float = 0.0
 
 
+DEFAULT_TENANT = "default"
+"""Of requests without an API key."""
+
+
 @dataclass(frozen=True, slots=True)
 class SetRequest:
     """One sample set on its way to a template engine."""
@@ -266,6 +270,18 @@ class SetRequest:
     consistency_policy: ConsistencyPolicy = ConsistencyPolicy.WARN
     draw: bool = False
     """Whether a picture of the set is wanted; `known` is then empty."""
+    tenant: str = DEFAULT_TENANT
+    """Whose set it is: tenants share an engine fairly by cost."""
+
+    @property
+    def cost(self) -> int:
+        """In samples: embedding them is most of the work."""
+        return max(1, len(self.samples))
+
+    @property
+    def size(self) -> int:
+        """Bytes of its samples."""
+        return sum(len(sample.data) for sample in self.samples)
 
 
 @dataclass(frozen=True, slots=True)

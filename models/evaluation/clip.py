@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.commands import command_parser, named_pack, write_json
-from service.assembly import build_set_processor
+from service.assembly import build_local_engine
+from service.engine.local import LocalEngine, running
 from service.pipeline.set_keys import digest_sample
-from service.pipeline.set_processing import SetProcessor
 from service.runtime.pack import Pack
 from service.settings import Settings
-from service.types import EmbeddedFace, EmbeddedSample, FacePolicy, Sample, SetRequest, SetResult
+from service.types import EmbeddedFace, EmbeddedSample, FacePolicy, Sample, SetRequest
 from service.vision.comparison import compare_vectors
 
 _COMMAND = "coreface-evaluate clip --clip CLIP --portraits DIR --pack {name} --output docs/evaluation/video.md"
@@ -50,13 +52,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="page to write")
     options = parser.parse_args(arguments)
     pack = named_pack(options.pack)
-    processor, _ = build_set_processor(pack, Settings())
-    try:
-        tracks = _faces(processor, pack, options.clip)
-        files = sorted(path for path in options.portraits.iterdir() if path.is_file())
-        findings = find_in_tracks({path.stem: _faces(processor, pack, path)[0] for path in files}, tracks)
-    finally:
-        processor.close()
+    files = sorted(path for path in options.portraits.iterdir() if path.is_file())
+    tracks, *portraits = asyncio.run(_read_faces(pack, [options.clip, *files]))
+    findings = find_in_tracks({path.stem: faces[0] for path, faces in zip(files, portraits, strict=True)}, tracks)
     command = _COMMAND.format(name=pack.name)
     found = len({finding.track for finding in findings})
     values = {
@@ -74,15 +72,17 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{found} of {len(findings)} people have a track of their own")
 
 
-def _faces(processor: SetProcessor, pack: Pack, path: Path) -> list[EmbeddedFace]:
-    data = path.read_bytes()
+async def _read_faces(pack: Pack, paths: Sequence[Path]) -> list[list[EmbeddedFace]]:
+    async with running(build_local_engine(pack, Settings())) as engine:
+        return [await _faces(engine, pack, path) for path in paths]
+
+
+async def _faces(engine: LocalEngine, pack: Pack, path: Path) -> list[EmbeddedFace]:
+    data = path.read_bytes()  # noqa: ASYNC240 (nothing else runs in this loop)
     sample = Sample(digest_sample(data), data)
-    request = SetRequest(
-        secrets.token_hex(16), (sample,), (), FacePolicy.CONSISTENT, pack.fingerprint, timeout_s=3600.0
+    result = await engine.create(
+        SetRequest(secrets.token_hex(16), (sample,), (), FacePolicy.CONSISTENT, pack.fingerprint, timeout_s=3600.0)
     )
-    [result] = processor.process([request])
-    if not isinstance(result, SetResult):
-        raise result
     [outcome] = result.outcomes
     if not isinstance(outcome, EmbeddedSample):
         raise SystemExit(f"no face is usable in {path}")

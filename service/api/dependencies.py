@@ -36,3 +36,8 @@ def _parts(request: Request) -> ServiceParts:
 
 
 Parts = Annotated[ServiceParts, Depends(_parts)]
+
+
+def refuse_under_load(parts: Parts) -> None:
+    """Raises `OverloadedError` before a byte of the body is read, when no set could be done in time."""
+    parts.engine.check_load(parts.limits.request_timeout_s)

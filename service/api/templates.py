@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from service.api.answers import StoredTemplateAnswer, TemplateAnswer, encode_base64, instant, sample_entry
 from service.api.bodies import Include
-from service.api.dependencies import Parts, ServiceParts
+from service.api.dependencies import Parts, ServiceParts, refuse_under_load
 from service.api.disconnection import run_while_connected
 from service.api.problem_documentation import problems
 from service.api.uploads import read_added_samples, read_template_upload
@@ -64,6 +64,7 @@ router = APIRouter(prefix="/v1/templates", tags=["templates"])
         **problems(*UPLOAD_ERRORS, FingerprintMismatchError),
     },
     summary="Create a template from a sample set",
+    dependencies=[Depends(refuse_under_load)],
 )
 async def create_template(request: Request, response: Response, parts: Parts) -> TemplateAnswer:
     """Images of one subject in, one template out, with what became of each image.
@@ -90,6 +91,7 @@ async def create_template(request: Request, response: Response, parts: Parts) ->
         **problems(*UPLOAD_ERRORS, FingerprintMismatchError, TemplateNotFoundError, TemplateErasedError),
     },
     summary="Make a template from a kept one and further samples",
+    dependencies=[Depends(refuse_under_load)],
 )
 async def add_samples(request: Request, response: Response, template_id: str, parts: Parts) -> TemplateAnswer:
     """A new template with an id of its own, the very one that all samples sent at once would make; the kept one stays
@@ -117,6 +119,7 @@ async def add_samples(request: Request, response: Response, template_id: str, pa
         ),
     },
     summary="A picture of a template's samples",
+    dependencies=[Depends(refuse_under_load)],
 )
 async def draw_template(request: Request, template_id: str, parts: Parts) -> Response:
     """The samples sent again, in any order, come back as a picture: faces, landmarks, quality, core, weights. Nothing

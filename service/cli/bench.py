@@ -6,6 +6,7 @@ is touched. Every uncached set is made new by bytes behind the end of its pictur
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import shutil
@@ -182,7 +183,8 @@ class _RecordingSession:
 def _forward_pass(pack: Pack, settings: Settings, pictures: Sequence[bytes]) -> Callable[[], None]:
     """Detector and embedder alone on the very inputs that the service gives them, in the service's own engine."""
     # Only here: the command line starts without decoders and networks.
-    from service.assembly import build_set_processor, open_pack_session
+    from service.assembly import build_local_engine, open_pack_session
+    from service.engine.local import running
 
     recorded: dict[str, _RecordingSession] = {}
 
@@ -190,10 +192,14 @@ def _forward_pass(pack: Pack, settings: Settings, pictures: Sequence[bytes]) -> 
         recorded[model.file] = _RecordingSession(open_pack_session(pack, settings, model))
         return recorded[model.file]
 
-    processor, _ = build_set_processor(pack, settings, open_recording)
     samples = tuple(Sample(digest, data) for digest, data in sorted((digest_sample(data), data) for data in pictures))
-    processor.process([SetRequest("bench", samples, (), FacePolicy.LARGEST, pack.fingerprint, 60.0)])
-    processor.close()
+    request = SetRequest("bench", samples, (), FacePolicy.LARGEST, pack.fingerprint, 60.0)
+
+    async def record() -> None:
+        async with running(build_local_engine(pack, settings, open_recording)) as engine:
+            await engine.create(request)
+
+    asyncio.run(record())
     networks = [recorded[model.file] for model in (pack.manifest.detector, pack.manifest.embedder)]
 
     def replay() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +14,11 @@ from service.cli.operator_settings import read_settings
 from service.cli.sample_sets import SampleSet, find_sample_sets
 from service.cli.service_options import FacePolicyOption, JsonOption
 from service.cli.terminal import ProgressUpdate, Terminal
-from service.errors import CalibrationError, CorefaceError, SetupError
+from service.errors import CalibrationError, SetupError
 from service.types import EmbeddedSample, Embedding, FacePolicy, Sample, SetRequest
 
 if TYPE_CHECKING:
-    from service.pipeline.set_processing import SetProcessor
+    from service.engine.local import LocalEngine
     from service.runtime.calibration import Calibration
 
 _RESAMPLES = 200
@@ -41,7 +42,7 @@ def calibrate(
     for each further digit. Nothing of the images is kept.
     """
     # Only here: this loads decoders and networks.
-    from service.assembly import build_set_processor
+    from service.assembly import build_local_engine
     from service.calibration.fitting import UnsupportedDataError, fit_calibration
     from service.calibration.site import MOST_PEOPLE, draw_site_groups
     from service.runtime.onnx import load_session
@@ -54,11 +55,8 @@ def calibrate(
     sets = found[:MOST_PEOPLE]
     terminal = Terminal(as_json=as_json)
     with terminal.progress("loading the model") as update:
-        processor, _ = build_set_processor(pack, settings)
-        try:
-            people = _embed_people(processor, sets, face_policy, pack.fingerprint, update)
-        finally:
-            processor.close()
+        engine = build_local_engine(pack, settings)
+        people = asyncio.run(_embed_people(engine, sets, face_policy, pack.fingerprint, update))
         update("comparing everyone with everyone", 1.0)
         if not people:
             raise CalibrationError("No usable face was found in any of the images.")
@@ -86,35 +84,39 @@ def calibrate(
     _show(terminal, calibration, output, people=len(people), folders=len(found), used=len(sets))
 
 
-def _embed_people(
-    processor: SetProcessor,
+async def _embed_people(
+    engine: LocalEngine,
     sets: Sequence[SampleSet],
     face_policy: FacePolicy,
     fingerprint: str,
     update: ProgressUpdate,
 ) -> list[list[Embedding]]:
     """The usable embeddings of each person that has one."""
-    from service.pipeline.set_keys import digest_sample
+    from service.engine.local import running
 
     people = []
-    for number, sample_set in enumerate(sets):
-        samples = {digest_sample(data): data for data in sample_set.read()}
-        request = SetRequest(
-            request_id=secrets.token_hex(16),
-            samples=tuple(Sample(digest, data) for digest, data in sorted(samples.items())),
-            known=(),
-            face_policy=face_policy,
-            fingerprint=fingerprint,
-            timeout_s=_NO_DEADLINE_S,
-        )
-        [result] = processor.process([request])
-        if isinstance(result, CorefaceError):
-            raise result
-        person = [outcome.embedding for outcome in result.outcomes if isinstance(outcome, EmbeddedSample)]
-        if person:
-            people.append(person)
-        update(f"embedded {number + 1} of {len(sets)} people", (number + 1) / len(sets))
+    async with running(engine):
+        for number, sample_set in enumerate(sets):
+            result = await engine.create(_request(sample_set, face_policy, fingerprint))
+            person = [outcome.embedding for outcome in result.outcomes if isinstance(outcome, EmbeddedSample)]
+            if person:
+                people.append(person)
+            update(f"embedded {number + 1} of {len(sets)} people", (number + 1) / len(sets))
     return people
+
+
+def _request(sample_set: SampleSet, face_policy: FacePolicy, fingerprint: str) -> SetRequest:
+    from service.pipeline.set_keys import digest_sample
+
+    samples = {digest_sample(data): data for data in sample_set.read()}
+    return SetRequest(
+        request_id=secrets.token_hex(16),
+        samples=tuple(Sample(digest, data) for digest, data in sorted(samples.items())),
+        known=(),
+        face_policy=face_policy,
+        fingerprint=fingerprint,
+        timeout_s=_NO_DEADLINE_S,
+    )
 
 
 def _write(path: Path, calibration: Calibration) -> None:

@@ -9,9 +9,11 @@ from fastapi import FastAPI
 
 from service.api.application import build_application
 from service.api.dependencies import ServiceParts
-from service.app import assemble_parts, build_local_engine
+from service.app import assemble_parts
+from service.assembly import build_local_engine
 from service.cli.operator_settings import read_settings
 from service.cli.transient_store import TransientTemplateStore
+from service.engine.local import running
 from service.observability.metrics import Metrics
 from service.runtime.pack import load_pack
 from service.store.sealing import AesGcmTemplateSealer, load_key_ring
@@ -25,11 +27,7 @@ def local_application() -> FastAPI:
 
     @asynccontextmanager
     async def open_parts(metrics: Metrics) -> AsyncIterator[ServiceParts]:
-        engine = build_local_engine(settings, pack)
-        try:
-            await engine.start()
+        async with running(build_local_engine(pack, settings)) as engine:
             yield assemble_parts(settings, pack, engine, TransientTemplateStore(), sealer, metrics)
-        finally:
-            await engine.stop()
 
     return build_application(open_parts)

@@ -54,7 +54,7 @@ def upgrade(
 
 async def _upgrade_all(settings: Settings, url: str, dry_run: bool, update: ProgressUpdate) -> dict[str, Upgrade]:
     # Only here: this loads decoders and networks.
-    from service.app import build_local_engine
+    from service.assembly import build_local_engine
     from service.pipeline.template_creation import TemplateCreator
     from service.pipeline.upgrading import TemplateUpgrader
     from service.policies import creation_policy, quality_scale
@@ -66,7 +66,7 @@ async def _upgrade_all(settings: Settings, url: str, dry_run: bool, update: Prog
     pack = load_pack(settings.packs_path / settings.pack)
     redis = connect_redis(url, timeout_s=_STORE_TIMEOUT_S)
     store = RedisTemplateStore(redis, load_key_ring(settings), settings.retention)
-    engine = build_local_engine(settings, pack)
+    engine = build_local_engine(pack, settings)
     scale = quality_scale(pack.calibration)
     embedding_fingerprint = pack.manifest.embedding_fingerprint
     creator = TemplateCreator(

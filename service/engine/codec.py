@@ -1,7 +1,7 @@
 """What travels between API processes and workers: sealed msgpack frames in stream entries.
 
-    job entry    i  request id     r  reply stream     b  budget, milliseconds     p  sealed request
-    reply entry  i  request id                                                     p  sealed result or error
+    job entry    i  request id   r  reply stream   b  budget, milliseconds   t  traceparent   p  sealed request
+    reply entry  i  request id                                                               p  sealed result or error
 
 The readable fields are bound into the seal, so none of them can be changed or moved to another entry. Images never
 lie readable in the server or its append-only file. A frame names its version; another one is refused.
@@ -18,6 +18,7 @@ from service.errors import (
     FingerprintMismatchError,
     InferenceFailedError,
     NotReadyError,
+    OutOfMemoryError,
     OverloadedError,
     SetQuarantinedError,
     StoreUnavailableError,
@@ -47,9 +48,9 @@ from service.types import (
     SetResult,
 )
 
-FRAME_VERSION = 2
+FRAME_VERSION = 3
 
-_JOB_FIELDS = 9
+_JOB_FIELDS = 10
 _LIMIT_FIELDS = 7
 _OUTCOME_FIELDS = 6
 _RESULT_FIELDS = 7
@@ -64,6 +65,7 @@ _ERRORS: dict[str, type[CorefaceError]] = {
         FingerprintMismatchError,
         InferenceFailedError,
         NotReadyError,
+        OutOfMemoryError,
         OverloadedError,
         SetQuarantinedError,
         StoreUnavailableError,
@@ -79,6 +81,7 @@ class SealedJob:
     reply_stream: str
     budget_ms: int
     """Time for the answer, counted from the entry's own time stamp (the server's clock)."""
+    traceparent: str
     payload: bytes = field(repr=False)
 
     def to_fields(self) -> dict[bytes, bytes]:
@@ -86,6 +89,7 @@ class SealedJob:
             b"i": self.request_id.encode(),
             b"r": self.reply_stream.encode(),
             b"b": str(self.budget_ms).encode(),
+            b"t": self.traceparent.encode(),
             b"p": self.payload,
         }
 
@@ -93,12 +97,20 @@ class SealedJob:
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> SealedJob:
         """Raises `FrameError`."""
         try:
-            return cls(fields[b"i"].decode(), fields[b"r"].decode(), int(fields[b"b"]), fields[b"p"])
+            return cls(
+                request_id=fields[b"i"].decode(),
+                reply_stream=fields[b"r"].decode(),
+                budget_ms=int(fields[b"b"]),
+                traceparent=fields[b"t"].decode(),
+                payload=fields[b"p"],
+            )
         except (KeyError, ValueError) as error:
             raise FrameError("The stream entry is no job.") from error
 
 
-def seal_job(request: SetRequest, reply_stream: str, budget_ms: int, sealer: PayloadSealer) -> SealedJob:
+def seal_job(
+    request: SetRequest, reply_stream: str, budget_ms: int, traceparent: str, sealer: PayloadSealer
+) -> SealedJob:
     """The request as a job. Works through every image byte: call it off the event loop."""
     frame = pack_frame(
         [
@@ -111,10 +123,11 @@ def seal_job(request: SetRequest, reply_stream: str, budget_ms: int, sealer: Pay
             list(astuple(request.quality_limits)),
             request.consistency_policy.value,
             int(request.draw),
+            request.tenant,
         ]
     )
-    context = _job_context(request.request_id, reply_stream, budget_ms, request.fingerprint)
-    return SealedJob(request.request_id, reply_stream, budget_ms, sealer.seal(frame, context))
+    context = _job_context(request.request_id, reply_stream, budget_ms, traceparent, request.fingerprint)
+    return SealedJob(request.request_id, reply_stream, budget_ms, traceparent, sealer.seal(frame, context))
 
 
 def unseal_job(job: SealedJob, fingerprint: str, sealer: PayloadSealer) -> SetRequest:
@@ -122,7 +135,7 @@ def unseal_job(job: SealedJob, fingerprint: str, sealer: PayloadSealer) -> SetRe
 
     Works through every image byte: call it off the event loop.
     """
-    context = _job_context(job.request_id, job.reply_stream, job.budget_ms, fingerprint)
+    context = _job_context(job.request_id, job.reply_stream, job.budget_ms, job.traceparent, fingerprint)
     reader = FrameReader.unpack(_unseal(job.payload, context, sealer), _JOB_FIELDS)
     _check_version(reader)
     request = SetRequest(
@@ -134,6 +147,7 @@ def unseal_job(job: SealedJob, fingerprint: str, sealer: PayloadSealer) -> SetRe
         quality_limits=QualityLimits(*reader.numbers(_LIMIT_FIELDS)),
         consistency_policy=read_choice(reader, ConsistencyPolicy),
         draw=reader.integer() != 0,
+        tenant=reader.text(),
         timeout_s=job.budget_ms / 1000,
     )
     if (request.request_id, request.fingerprint) != (job.request_id, fingerprint):
@@ -235,8 +249,8 @@ def _unseal(payload: bytes, context: str, sealer: PayloadSealer) -> bytes:
         raise FrameError("The frame cannot be opened; does every process have the same sealing key?") from error
 
 
-def _job_context(request_id: str, reply_stream: str, budget_ms: int, fingerprint: str) -> str:
-    return f"job\n{fingerprint}\n{request_id}\n{reply_stream}\n{budget_ms}"
+def _job_context(request_id: str, reply_stream: str, budget_ms: int, traceparent: str, fingerprint: str) -> str:
+    return f"job\n{fingerprint}\n{request_id}\n{reply_stream}\n{budget_ms}\n{traceparent}"
 
 
 def _reply_context(request_id: str, fingerprint: str) -> str:

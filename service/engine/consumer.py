@@ -22,6 +22,7 @@ from service.engine.codec import SealedJob, seal_reply, unseal_job
 from service.engine.heartbeats import Heartbeat, beat, retire
 from service.engine.streams import StreamEntry
 from service.errors import CorefaceError, InferenceFailedError, SetQuarantinedError
+from service.observability.trace_context import bound_trace
 from service.observability.worker_metrics import WorkerMetrics
 from service.protocols import TemplateEngine
 from service.store import keys
@@ -54,7 +55,7 @@ class WorkerTiming:
 
 
 class StreamWorker:
-    """Feeds a started engine from the job stream of its pack, up to `slots` sets at a time.
+    """Feeds a started engine from the job stream of its pack, up to `heartbeat.slots` sets at a time.
 
     Loss of the server is never the end: it is tried again, with growing pauses, for as long as `run` runs.
     """
@@ -66,7 +67,6 @@ class StreamWorker:
         engine: TemplateEngine,
         heartbeat: Heartbeat,
         *,
-        slots: int,
         timing: WorkerTiming | None = None,
         metrics: WorkerMetrics | None = None,
     ) -> None:
@@ -75,7 +75,6 @@ class StreamWorker:
         self._sealer = sealer
         self._engine = engine
         self._heartbeat = heartbeat
-        self._slots = slots
         self._timing = timing or WorkerTiming()
         self._metrics = metrics or WorkerMetrics()
         self._jobs = keys.job_stream_key(heartbeat.fingerprint)
@@ -125,7 +124,7 @@ class StreamWorker:
             if time.monotonic() >= next_search:
                 await self._take_over_abandoned()
                 next_search = time.monotonic() + self._timing.beat_interval_s
-            free = self._slots - len(self._held)
+            free = self._heartbeat.slots - len(self._held)
             if free <= 0:
                 await asyncio.wait(self._held.values(), return_when=asyncio.FIRST_COMPLETED)
                 continue
@@ -184,7 +183,8 @@ class StreamWorker:
             # Whoever asked has been told already; computing it would be for nobody.
             await self._deliver(entry, None, soon)
             return "expired"
-        reply = await self._answer(job, age_s, deadline, quarantine)
+        with bound_trace(job.traceparent):
+            reply = await self._answer(job, age_s, deadline, quarantine)
         sealed = seal_reply(job.request_id, reply, self._heartbeat.fingerprint, self._sealer)
         if not await self._deliver(entry, (job, sealed), deadline):
             return "undelivered"

@@ -17,13 +17,20 @@ class Heartbeat:
     worker_id: str
     fingerprint: str
     providers: tuple[str, ...]
+    slots: int
+    """Sets that it takes at once."""
     pid: int
     version: str
 
 
 async def beat(redis: Redis, heartbeat: Heartbeat, ttl_s: float) -> None:
     """Be seen for the next `ttl_s` seconds."""
-    body = {"providers": heartbeat.providers, "pid": heartbeat.pid, "version": heartbeat.version}
+    body = {
+        "providers": heartbeat.providers,
+        "slots": heartbeat.slots,
+        "pid": heartbeat.pid,
+        "version": heartbeat.version,
+    }
     async with redis.pipeline(transaction=False) as pipeline:
         pipeline.sadd(keys.worker_set_key(heartbeat.fingerprint), heartbeat.worker_id)
         pipeline.set(
@@ -64,6 +71,8 @@ async def find_workers(redis: Redis, fingerprint: str) -> list[Heartbeat]:
 def _read(worker_id: str, fingerprint: str, body: bytes | str) -> Heartbeat | None:
     try:
         said = orjson.loads(body)
-        return Heartbeat(worker_id, fingerprint, tuple(said["providers"]), said["pid"], said["version"])
+        return Heartbeat(
+            worker_id, fingerprint, tuple(said["providers"]), int(said["slots"]), said["pid"], said["version"]
+        )
     except (ValueError, KeyError, TypeError):
         return None

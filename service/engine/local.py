@@ -1,34 +1,40 @@
-"""The template engine in this process: one compute thread, batches over concurrent sets."""
+"""The template engine in this process: one thread for the networks, batches over concurrent sets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Protocol
 
 from service.engine.result_check import check_result
-from service.errors import CorefaceError, FingerprintMismatchError, NotReadyError
-from service.pipeline.batching import MicroBatcher
+from service.errors import DeadlineExceededError, FingerprintMismatchError, NotReadyError
+from service.pipeline.fair_gate import FairGate
+from service.pipeline.stages import BatchObserver, StageRunner, unobserved
 from service.types import EngineStatus, SetRequest, SetResult
 
 
 class SetProcessor(Protocol):
-    """Does the work of a batch of sets; called from one thread at a time."""
+    """Does the work of one set by handing it from stage to stage."""
+
+    def attach(self, device: StageRunner, decoders: StageRunner) -> None:
+        """Add its stages to the one thread of the networks and to the threads beside it; neither is running yet."""
+        ...
 
     def warm_up(self) -> None: ...
 
-    def process(self, requests: Sequence[SetRequest]) -> list[SetResult | CorefaceError]:
-        """One answer per request, in order."""
+    async def process(self, request: SetRequest, deadline: float) -> SetResult:
+        """What became of the set, before `deadline` (monotonic seconds)."""
         ...
-
-    def close(self) -> None: ...
 
 
 class LocalEngine:
     """A `TemplateEngine` around one `SetProcessor`.
 
-    `build_processor` runs in the compute thread at the start, and answers the processor and the execution provider
-    that really runs.
+    `build_processor` runs off the event loop at the start, and answers the processor and the execution provider that
+    really runs. `max_batch_sets` sets are between the stages at once; `max_waiting_sets` more wait, in fair order.
     """
 
     def __init__(
@@ -38,35 +44,53 @@ class LocalEngine:
         *,
         max_batch_sets: int,
         max_waiting_sets: int,
+        decode_threads: int,
+        observe: BatchObserver = unobserved,
     ) -> None:
         self._build_processor = build_processor
         self._fingerprint = fingerprint
         self._built: tuple[SetProcessor, str] | None = None
         self._ready = False
-        self._batcher: MicroBatcher[SetRequest, SetResult] = MicroBatcher(
-            self._process,
-            max_batch=max_batch_sets,
-            max_waiting=max_waiting_sets,
-            report_queue=_with_queue_seconds,
-        )
+        self._device = StageRunner("device", observe=observe)
+        self._decoders = StageRunner("decode", threads=decode_threads, observe=observe)
+        self._gate = FairGate(max_batch_sets, max_waiting_sets)
 
     async def start(self) -> None:
         """Build the processor and warm it up. Raises what building raises, and `InferenceFailedError`."""
-        await self._batcher.start(self._build)
+        await asyncio.to_thread(self._build)
+        self._device.start()
+        self._decoders.start()
         self._ready = True
 
     async def stop(self) -> None:
         self._ready = False
-        await self._batcher.stop()
-        if self._built is not None:
-            self._built[0].close()
+        await asyncio.to_thread(self._device.stop)
+        await asyncio.to_thread(self._decoders.stop)
 
     async def create(self, request: SetRequest) -> SetResult:
         if request.fingerprint != self._fingerprint:
             raise FingerprintMismatchError(
                 f"The set is for pack {request.fingerprint}; this engine runs {self._fingerprint}."
             )
-        return check_result(request, await self._batcher.submit(request, request.timeout_s))
+        if self._built is None or not self._ready:
+            raise NotReadyError("The engine is not running.")
+        began = time.monotonic()
+        try:
+            async with (
+                asyncio.timeout(request.timeout_s) as limit,
+                self._gate.enter(request.tenant, request.cost, request.timeout_s),
+            ):
+                entered = time.monotonic()
+                result = await self._built[0].process(request, began + request.timeout_s)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise DeadlineExceededError("The time for this set ran out before it was done.") from None
+        seconds = {"queue": entered - began, **result.stage_seconds}
+        return check_result(request, replace(result, stage_seconds=seconds))
+
+    def check_load(self, time_left_s: float) -> None:
+        self._gate.check(time_left_s)
 
     async def status(self) -> EngineStatus:
         if self._built is None or not self._ready:
@@ -76,16 +100,28 @@ class LocalEngine:
             ready=True, detail=f"The model runs in this process on {provider}.", workers=1, providers=(provider,)
         )
 
+    @property
+    def gate(self) -> FairGate:
+        """For the metrics."""
+        return self._gate
+
+    @property
+    def stuck_s(self) -> float:
+        """How long the longest running of the batches that run now has been running, seconds."""
+        return max(self._device.busy_s, self._decoders.busy_s)
+
     def _build(self) -> None:
-        processor, provider = self._build_processor()
-        self._built = (processor, provider)
+        self._built = self._build_processor()
+        processor = self._built[0]
+        processor.attach(self._device, self._decoders)
         processor.warm_up()
 
-    def _process(self, requests: Sequence[SetRequest]) -> list[SetResult | CorefaceError]:
-        if self._built is None:
-            raise NotReadyError("The model is not loaded.")
-        return self._built[0].process(requests)
 
-
-def _with_queue_seconds(result: SetResult, seconds: float) -> SetResult:
-    return replace(result, stage_seconds={"queue": seconds, **result.stage_seconds})
+@asynccontextmanager
+async def running(engine: LocalEngine) -> AsyncIterator[LocalEngine]:
+    """Start it, stop it."""
+    try:
+        await engine.start()
+        yield engine
+    finally:
+        await engine.stop()

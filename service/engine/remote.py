@@ -1,25 +1,24 @@
-"""The template engine on other processes: sets go out over one Redis stream, answers come back over another.
+"""The template engine on other processes: sets go out over Redis streams, answers come back over others.
 
-One job stream per pack carries the work to whichever worker is free; one reply stream per API process carries the
-answers back, read by a single background task that hands each to the caller that waits for it.
+One job stream per pack carries the work to whichever worker is free; where one server is not enough there are several,
+each a lane of its own, and a set takes the lane that has the least to do. Sets wait here, in fair order, rather than in
+the streams, which hold no more than keeps every worker busy: what waits here can still be dropped or put behind.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
-from service.engine.background import BackgroundTasks, cancellations, heed_cancellation
-from service.engine.codec import SealedJob, seal_job, unseal_reply
-from service.engine.heartbeats import Heartbeat, find_workers
+from service.engine.background import cancellations, heed_cancellation
+from service.engine.codec import unseal_reply
+from service.engine.queue_lane import QueueLane
 from service.engine.result_check import check_result
-from service.engine.streams import append, read_from_front
 from service.errors import (
     CorefaceError,
     DeadlineExceededError,
@@ -29,195 +28,166 @@ from service.errors import (
     OverloadedError,
     StoreUnavailableError,
 )
-from service.store import keys
-from service.store.connection import CONNECTION_FAILURES, with_timeout
+from service.pipeline.fair_gate import FairGate
 from service.store.frames import FrameError
 from service.store.sealing import PayloadSealer
 from service.types import EngineStatus, SetRequest, SetResult
 
-_MAX_WAITING_BYTES = 512 * 2**20
-_BLOCK_S = 1.0
-_READ_TIMEOUT_S = 2.0
-_READ_BATCH = 64
-_SEND_BYTES_PER_S = 20e6
-"""Slowest link to the server that a large set is still given time for."""
-_MAX_SEND_TIMEOUT_S = 10.0
-_SENDERS = 16
-_WATCH_INTERVAL_S = 0.5
-_REPLY_GRACE_S = 2.0
-"""How long answers may be unreachable before those who wait are told."""
-_MIN_PAUSE_S = 0.05
-_MAX_PAUSE_S = 1.0
+_MAX_BYTES = 512 * 2**20
+"""Of samples in flight and waiting."""
+_SETS_PER_SLOT = 2
+"""Sent per place of the workers: one is worked on, the next is at hand. So the stream's lag also tells whether more
+workers would help."""
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     request: SetRequest
-    size: int
-    """Bytes of its samples."""
     answer: asyncio.Future[SetResult]
+    lane: QueueLane | None = None
+    entry_id: bytes | None = field(default=None, repr=False)
 
 
 class RemoteEngine:
-    """A `TemplateEngine` whose work is done by the workers of one pack.
+    """A `TemplateEngine` whose work is done by the workers of one pack, over one queue server or several.
 
-    At most `max_waiting_sets` sets, and half a gigabyte of images, are in flight. It connects by itself, again and
-    again; while the server is away, or takes longer than `send_timeout_s` seconds (more for megabytes) to take a
-    set, `create` raises `StoreUnavailableError`.
+    At most `max_waiting_sets` sets wait, and half a gigabyte of images is held. While no server answers, or none takes
+    a set within `send_timeout_s` seconds (more for megabytes), `create` raises `StoreUnavailableError`.
     """
 
     def __init__(
         self,
-        redis: Redis,
+        queues: Sequence[Redis],
         sealer: PayloadSealer,
         fingerprint: str,
         *,
         max_waiting_sets: int,
         send_timeout_s: float = 0.25,
     ) -> None:
-        self._redis = redis
         self._sealer = sealer
         self._fingerprint = fingerprint
-        self._max_waiting_sets = max_waiting_sets
-        self._send_timeout_s = send_timeout_s
-        self._jobs = keys.job_stream_key(fingerprint)
-        self._replies = keys.reply_stream_key(fingerprint, secrets.token_hex(8))
-        self._reader = with_timeout(redis, _READ_TIMEOUT_S, max_connections=1)
-        self._sender = with_timeout(redis, _MAX_SEND_TIMEOUT_S, max_connections=_SENDERS)
+        self._lanes = [
+            QueueLane(
+                redis,
+                sealer,
+                fingerprint,
+                send_timeout_s=send_timeout_s,
+                on_reply=self._hand_out,
+                on_loss=self._fail_lane,
+            )
+            for redis in queues
+        ]
+        self._gate = FairGate(1, max_waiting_sets)
         self._waiting: dict[str, _Waiting] = {}
-        self._workers: list[Heartbeat] = []
-        self._background = BackgroundTasks()
         self._running = False
 
+    @property
+    def gate(self) -> FairGate:
+        """For the metrics."""
+        return self._gate
+
     async def start(self) -> None:
-        """Begin to listen. Neither the server nor a worker has to be there yet."""
+        """Begin to listen. Neither a server nor a worker has to be there yet."""
         self._running = True
-        self._background.spawn(self._read_replies())
-        self._background.spawn(self._watch_workers())
+        for lane in self._lanes:
+            lane.start()
 
     async def stop(self) -> None:
         self._running = False
-        self._fail_all(NotReadyError("The service is stopping; try again elsewhere."))
-        await self._background.end()
-        try:
-            await self._redis.delete(self._replies)
-        except CONNECTION_FAILURES:
-            _log.info("The reply stream could not be removed; it expires by itself.")
-        await self._reader.aclose()
-        await self._sender.aclose()
+        for waiting in self._waiting.values():
+            _fail(waiting, NotReadyError("The service is stopping; try again elsewhere."))
+        for lane in self._lanes:
+            await lane.stop()
 
     async def create(self, request: SetRequest) -> SetResult:
         """As the protocol says; also raises `StoreUnavailableError` and `SetQuarantinedError`."""
         deadline = time.monotonic() + request.timeout_s
         waiting = self._admit(request)
-        entry_id: bytes | None = None
         before = cancellations()
+        began = time.monotonic()
         try:
             async with asyncio.timeout(request.timeout_s) as limit:
                 await self._require_worker()
                 heed_cancellation(before)
-                entry_id = await self._send(request, deadline, waiting.size)
-                heed_cancellation(before)
-                return check_result(request, await waiting.answer)
+                async with self._gate.enter(request.tenant, request.cost, request.timeout_s):
+                    queued_s = time.monotonic() - began
+                    await self._send(waiting, deadline)
+                    heed_cancellation(before)
+                    result = check_result(request, await waiting.answer)
         except TimeoutError:
             if not limit.expired():
                 raise
             raise DeadlineExceededError("The time for this set ran out before a worker was done with it.") from None
         finally:
             del self._waiting[request.request_id]
-            if not _answered(waiting.answer) and entry_id is not None:
-                self._background.spawn(self._withdraw(entry_id))
+            if not _answered(waiting.answer) and waiting.lane is not None and waiting.entry_id is not None:
+                waiting.lane.withdraw_soon(waiting.entry_id)
+        result.stage_seconds["queue"] = result.stage_seconds.get("queue", 0.0) + queued_s
+        return result
+
+    def check_load(self, time_left_s: float) -> None:
+        self._gate.check(time_left_s)
 
     async def status(self) -> EngineStatus:
-        try:
-            workers = await self._find_workers()
-        except StoreUnavailableError as error:
-            return EngineStatus(ready=False, detail=error.detail, workers=0, providers=())
+        found = await asyncio.gather(*(lane.find_workers() for lane in self._lanes), return_exceptions=True)
+        workers = [worker for workers in found if not isinstance(workers, BaseException) for worker in workers]
+        failures = [error for error in found if isinstance(error, CorefaceError)]
         providers = tuple(sorted({provider for worker in workers for provider in worker.providers}))
         detail = f"{len(workers)} worker(s) answer for this pack." if workers else "No worker answers for this pack."
+        if failures:
+            detail = f"{detail} {len(failures)} of {len(self._lanes)} queue server(s): {failures[0].detail}"
         return EngineStatus(
             ready=self._running and bool(workers), detail=detail, workers=len(workers), providers=providers
         )
 
     def _admit(self, request: SetRequest) -> _Waiting:
-        """A place in flight, before any work is done for the request."""
+        """Before any work is done for the request."""
         if request.fingerprint != self._fingerprint:
             raise FingerprintMismatchError(
                 f"The set is for pack {request.fingerprint}; this engine runs {self._fingerprint}."
             )
         if not self._running:
             raise NotReadyError("The engine is not running.")
-        size = sum(len(sample.data) for sample in request.samples)
-        in_flight = sum(waiting.size for waiting in self._waiting.values())
-        if len(self._waiting) >= self._max_waiting_sets or (in_flight and in_flight + size > _MAX_WAITING_BYTES):
+        held = sum(waiting.request.size for waiting in self._waiting.values())
+        if held and held + request.size > _MAX_BYTES:
             raise OverloadedError("Too many sets are in flight; try again shortly.")
-        waiting = _Waiting(request, size, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
         self._waiting[request.request_id] = waiting
         return waiting
 
     async def _require_worker(self) -> None:
-        if not self._workers and not await self._find_workers():
-            raise NotReadyError("No worker is running for this pack; start one with `coreface worker`.")
+        if not any(lane.workers for lane in self._lanes):
+            await self._look_for_workers()
+        slots = sum(worker.slots for lane in self._lanes for worker in lane.workers)
+        self._gate.capacity = max(1, _SETS_PER_SLOT * slots)
 
-    async def _send(self, request: SetRequest, deadline: float, size: int) -> bytes:
-        budget_ms = max(1, int((deadline - time.monotonic()) * 1000))
-        job: SealedJob = await asyncio.to_thread(seal_job, request, self._replies, budget_ms, self._sealer)
-        try:
-            async with asyncio.timeout(min(self._send_timeout_s + size / _SEND_BYTES_PER_S, _MAX_SEND_TIMEOUT_S)):
-                return await append(self._sender, self._jobs, job.to_fields())
-        except (*CONNECTION_FAILURES, TimeoutError) as error:
-            raise _unavailable(error) from error
+    async def _look_for_workers(self) -> None:
+        found = await asyncio.gather(*(lane.find_workers() for lane in self._lanes), return_exceptions=True)
+        if any(workers for workers in found if not isinstance(workers, BaseException)):
+            return
+        for error in found:
+            if isinstance(error, BaseException):
+                raise error
+        raise _no_worker()
 
-    async def _withdraw(self, entry_id: bytes) -> None:
-        """Nobody waits for this job any longer: take it back, if no worker has it yet."""
-        try:
-            await self._redis.xdel(self._jobs, entry_id)
-        except CONNECTION_FAILURES:
-            _log.debug("A job could not be withdrawn; its budget ends it.")
-
-    async def _watch_workers(self) -> None:
-        while True:
+    async def _send(self, waiting: _Waiting, deadline: float) -> None:
+        """Over the lane with the least to do for each of its workers; over another one where that fails."""
+        failure: CorefaceError = _no_worker()
+        for lane in sorted(self._lanes, key=lambda lane: (not lane.workers, self._load(lane))):
             try:
-                await self._find_workers()
-            except StoreUnavailableError:
-                # `create` asks again before it refuses, and says why.
-                self._workers = []
-            await asyncio.sleep(_WATCH_INTERVAL_S)
+                if lane.workers or await lane.find_workers():
+                    waiting.lane = lane
+                    waiting.entry_id = await lane.send(waiting.request, deadline)
+                    return
+            except StoreUnavailableError as error:
+                failure = error
+        raise failure
 
-    async def _find_workers(self) -> list[Heartbeat]:
-        try:
-            self._workers = await find_workers(self._redis, self._fingerprint)
-        except CONNECTION_FAILURES as error:
-            raise _unavailable(error) from error
-        return self._workers
-
-    async def _read_replies(self) -> None:
-        failing_since: float | None = None
-        pause_s = _MIN_PAUSE_S
-        while True:
-            try:
-                await self._read_some_replies()
-                failing_since, pause_s = None, _MIN_PAUSE_S
-            except CONNECTION_FAILURES as error:
-                now = time.monotonic()
-                if failing_since is None:
-                    failing_since = now
-                    _log.warning("Answers cannot be read (%s); trying again.", type(error).__name__)
-                elif now - failing_since > _REPLY_GRACE_S:
-                    self._fail_all(_unavailable(error))
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _MAX_PAUSE_S)
-
-    async def _read_some_replies(self) -> None:
-        """Wait for answers, hand them out, remove them. What is read is removed, so reading starts at the front
-        each time: right even after the server lost its data and began to count anew."""
-        entries = await read_from_front(self._reader, self._replies, count=_READ_BATCH, block_s=_BLOCK_S)
-        for entry in entries:
-            self._hand_out(entry.fields)
-        if entries:
-            await self._reader.xdel(self._replies, *(entry.entry_id for entry in entries))
+    def _load(self, lane: QueueLane) -> float:
+        in_flight = sum(waiting.request.cost for waiting in self._waiting.values() if waiting.lane is lane)
+        return in_flight / max(1, sum(worker.slots for worker in lane.workers))
 
     def _hand_out(self, fields: Mapping[bytes, bytes]) -> None:
         request_id = fields.get(b"i", b"").decode("ascii", "replace")
@@ -230,14 +200,23 @@ class RemoteEngine:
             _log.error("An answer cannot be read: %s", error)
             reply = InferenceFailedError(f"The worker's answer cannot be read. {error}")
         if isinstance(reply, CorefaceError):
-            waiting.answer.set_exception(reply)
+            _fail(waiting, reply)
         else:
             waiting.answer.set_result(reply)
 
-    def _fail_all(self, error: CorefaceError) -> None:
+    def _fail_lane(self, lane: QueueLane, error: CorefaceError) -> None:
         for waiting in self._waiting.values():
-            if not waiting.answer.done():
-                waiting.answer.set_exception(error)
+            if waiting.lane is lane and waiting.entry_id is not None:
+                _fail(waiting, error)
+
+
+def _no_worker() -> NotReadyError:
+    return NotReadyError("No worker is running for this pack; start one with `coreface worker`.")
+
+
+def _fail(waiting: _Waiting, error: CorefaceError) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_exception(error)
 
 
 def _answered(answer: asyncio.Future[SetResult]) -> bool:
@@ -246,7 +225,3 @@ def _answered(answer: asyncio.Future[SetResult]) -> bool:
         return False
     answer.exception()
     return True
-
-
-def _unavailable(error: Exception) -> StoreUnavailableError:
-    return StoreUnavailableError(f"The way to the workers does not answer ({type(error).__name__}).")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from service.assembly import build_set_processor
+from service.assembly import build_set_processor, decode_threads
 from service.engine.background import end_tasks
 from service.engine.consumer import StreamWorker, WorkerTiming
 from service.engine.heartbeats import Heartbeat
@@ -23,8 +24,14 @@ from service.settings import Settings
 from service.store.connection import connect_redis
 from service.store.sealing import PayloadSealer, SealingPurpose, load_key_ring
 
+_STUCK = 70
+"""Exit status of a worker that ended itself (`EX_SOFTWARE` of sysexits.h)."""
+_HANG_GRACE_S = 5.0
+_WATCH_INTERVAL_S = 0.5
 _TIMEOUT_S = 2.0
 """A worker has nobody waiting on its connection: a slow server is better than a retry."""
+
+_log = logging.getLogger(__name__)
 
 
 async def run_worker(settings: Settings) -> None:
@@ -43,24 +50,33 @@ async def serve_jobs(
     timing: WorkerTiming | None = None,
 ) -> None:
     """`run_worker` for any processor."""
-    if settings.redis_url is None:
+    if not settings.queue_url_list:
         raise SetupError("A worker needs COREFACE_REDIS_URL; `coreface serve` starts a store and workers by itself.")
     # Twice the batch: while one batch is with the model, the next is fetched and unsealed.
-    slots = min(2 * settings.max_batch_sets, settings.limits.max_waiting_sets)
+    slots = 2 * settings.max_batch_sets
     sealer = PayloadSealer(load_key_ring(settings), SealingPurpose.ENGINE)
-    engine = LocalEngine(build_processor, fingerprint, max_batch_sets=settings.max_batch_sets, max_waiting_sets=slots)
     metrics = WorkerMetrics()
-    worker: StreamWorker | None = None
+    engine = LocalEngine(
+        build_processor,
+        fingerprint,
+        max_batch_sets=settings.max_batch_sets,
+        max_waiting_sets=slots,
+        decode_threads=decode_threads(settings),
+        observe=metrics.stages.batch_done,
+    )
+    consumers: list[StreamWorker] = []
 
     def obstacle() -> str | None:
-        return "The model is being loaded." if worker is None else worker.obstacle
+        """One server that sends sets is enough."""
+        obstacles = [consumer.obstacle for consumer in consumers] or ["The model is being loaded."]
+        return None if None in obstacles else obstacles[0]
 
     metrics.follow_readiness(lambda: obstacle() is None)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    redis = connect_redis(settings.redis_url.get_secret_value(), timeout_s=_TIMEOUT_S)
+    queues = [connect_redis(url, timeout_s=_TIMEOUT_S) for url in settings.queue_url_list]
     async with _endpoint(settings, obstacle, metrics):
         try:
             await engine.start()
@@ -68,14 +84,19 @@ async def serve_jobs(
                 worker_id=secrets.token_hex(8),
                 fingerprint=fingerprint,
                 providers=(await engine.status()).providers,
+                slots=max(1, slots // len(queues)),
                 pid=os.getpid(),
                 version=version("coreface"),
             )
-            worker = StreamWorker(redis, sealer, engine, heartbeat, slots=slots, timing=timing, metrics=metrics)
-            await _run_until(stopping.wait(), worker)
+            consumers += [
+                StreamWorker(redis, sealer, engine, heartbeat, timing=timing, metrics=metrics) for redis in queues
+            ]
+            hang_s = settings.limits.request_timeout_s + _HANG_GRACE_S
+            await _run_until(stopping.wait(), consumers, _end_when_stuck(engine, hang_s))
         finally:
             await engine.stop()
-            await redis.aclose()
+            for redis in queues:
+                await redis.aclose()
 
 
 @asynccontextmanager
@@ -95,13 +116,26 @@ async def _endpoint(
             yield
 
 
-async def _run_until(stop: Awaitable[object], worker: StreamWorker) -> None:
+async def _run_until(
+    stop: Awaitable[object], consumers: Sequence[StreamWorker], watch: Coroutine[None, None, None]
+) -> None:
     async def drain_after() -> None:
         await stop
-        worker.drain()
+        for consumer in consumers:
+            consumer.drain()
 
-    watcher = asyncio.create_task(drain_after())
+    beside = [asyncio.create_task(drain_after()), asyncio.create_task(watch)]
     try:
-        await worker.run()
+        await asyncio.gather(*(consumer.run() for consumer in consumers))
     finally:
-        await end_tasks([watcher])
+        await end_tasks(beside)
+
+
+async def _end_when_stuck(engine: LocalEngine, longest_s: float) -> None:
+    """A batch that nobody can be waiting for any more, and that does not end, ends this process: nothing else stops
+    native code. What it held is done again by another worker, alone."""
+    while True:
+        await asyncio.sleep(_WATCH_INTERVAL_S)
+        if engine.stuck_s > longest_s:
+            _log.critical("A batch has not ended for %.0f s; this worker ends.", engine.stuck_s)
+            os._exit(_STUCK)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from service.observability.stage_metrics import StageMetrics
+from service.pipeline.fair_gate import FairGate
 from service.types import SampleReport, are_consistent
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -17,6 +19,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self.stages = StageMetrics(self.registry)
         self._requests = Counter(
             "coreface_requests", "HTTP requests answered.", ("method", "route", "status"), registry=self.registry
         )
@@ -57,6 +60,27 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._sets_waiting = Gauge(
+            "coreface_engine_sets_waiting", "Sets that wait for their turn.", registry=self.registry
+        )
+        self._samples_waiting = Gauge(
+            "coreface_engine_samples_waiting", "Samples of the sets that wait.", registry=self.registry
+        )
+        self._sets_in_flight = Gauge(
+            "coreface_engine_sets_in_flight", "Sets that are with the workers.", registry=self.registry
+        )
+        self._samples_per_second = Gauge(
+            "coreface_engine_samples_per_second",
+            "Samples that the workers were measured to do for this process under load; 0 before there was any.",
+            registry=self.registry,
+        )
+
+    def follow_gate(self, gate: FairGate) -> None:
+        """The gate of the engine, looked at with every scrape."""
+        self._sets_waiting.set_function(lambda: gate.waiting)
+        self._samples_waiting.set_function(lambda: gate.waiting_cost)
+        self._sets_in_flight.set_function(lambda: gate.inside)
+        self._samples_per_second.set_function(lambda: gate.cost_per_s or 0.0)
 
     def request_started(self) -> None:
         self._in_flight.inc()

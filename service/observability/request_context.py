@@ -9,6 +9,8 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.observability.trace_context import TRACEPARENT_HEADER, bound_trace
+
 REQUEST_ID_HEADER = "X-Request-ID"
 _SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
@@ -29,7 +31,8 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        headers = Headers(scope=scope)
+        asked = headers.get(REQUEST_ID_HEADER, "")
         request_id = asked if _SAFE_REQUEST_ID.fullmatch(asked) else secrets.token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
 
@@ -38,5 +41,8 @@ class RequestIdMiddleware:
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with (
+            structlog.contextvars.bound_contextvars(request_id=request_id),
+            bound_trace(headers.get(TRACEPARENT_HEADER, "")),
+        ):
             await self._app(scope, receive, send_with_id)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 
+from service.observability.stage_metrics import StageMetrics
+
 
 class WorkerMetrics:
     """One registry per worker. Labels hold codes: never an id of a request or a template."""
@@ -13,6 +15,7 @@ class WorkerMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self.stages = StageMetrics(self.registry)
         self._ready = Gauge("coreface_worker_ready", "1 while this worker takes sets.", registry=self.registry)
         self._held = Gauge(
             "coreface_worker_sets_held", "Sets taken from the stream and not yet answered.", registry=self.registry

@@ -1,25 +1,38 @@
-"""From encoded samples to templates, a batch of sets at a time: decode, detect, choose, align, embed, aggregate.
+"""From encoded samples to a template: decode, detect and choose, align, embed, aggregate.
 
-Runs where the models are: in a worker, or in the process of a local engine. Every stage works over all sets of the
-batch. Decoded images are the only large thing here, so they are held a bounded number of pixels at a time; what
-stays is the 112x112 face.
+Runs where the models are: in a worker, or in the process of a local engine. Every set goes its own way through the
+stages; each stage batches what waits over all sets (`stages`). The networks run in one thread, because two of them at
+once only share the device; decoding and alignment run in threads of their own beside it. Decoded images are the only
+large thing here, so they are held a bounded number of pixels at a time; what stays is the 112x112 face.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.calibration.quality_scale import QualityScale
-from service.errors import CorefaceError, InferenceFailedError, SampleRejectedError
-from service.pipeline.quality_gate import admit_sample, refuse_face
+from service.errors import InferenceFailedError, OutOfMemoryError
+from service.pipeline.pixel_budget import PixelBudget
+from service.pipeline.quality_gate import admit_sample
 from service.pipeline.reports import report_samples
-from service.pipeline.settling import settle_set
+from service.pipeline.sample_stages import (
+    AlignedFace,
+    DecodedImage,
+    DetectionTask,
+    FoundFace,
+    Rejection,
+    align_found_face,
+    decode_sample,
+    decoded_pixels,
+    find_faces,
+)
+from service.pipeline.settling import SettledSet, settle_set
 from service.pipeline.stage_clock import StageClock
+from service.pipeline.stages import StageRunner
 from service.pipeline.tracks import track_faces
 from service.protocols import FaceDetector, FaceEmbedder, SetAggregator
 from service.types import (
@@ -29,7 +42,6 @@ from service.types import (
     EmbeddedSample,
     Embedding,
     FacePolicy,
-    FaceQuality,
     RejectedSample,
     RejectionReason,
     Sample,
@@ -37,71 +49,43 @@ from service.types import (
     SetRequest,
     SetResult,
 )
-from service.vision.alignment import align_face, arcface_template
-from service.vision.clip_structure import sniff_clip
-from service.vision.clips import read_frames
+from service.vision.alignment import arcface_template
 from service.vision.consistency import ConsistencyLimits
-from service.vision.decoding import decode_image
-from service.vision.face_selection import MOST_CANDIDATES, candidate_faces, choose_face
-from service.vision.quality import measure_face
+from service.vision.face_selection import MOST_CANDIDATES
 from service.vision.report_picture import Thumbnail, Tile, draw_report, make_thumbnail
-from service.vision.sniffing import ImageLimits, sniff_image
+from service.vision.sniffing import ImageLimits
 
 MOST_EXPLAINED = 64
 """Samples of a set whose template is also made without each of them; the work grows with the square."""
-CHUNK_PIXELS = 32_000_000
-"""Decoded pixels held at once (96 MB), unless one image alone is larger."""
+MOST_PIXELS = 32_000_000
+"""Decoded pixels held at once over all sets (96 MB), unless one image alone is larger."""
+CHUNK_PIXELS = MOST_PIXELS // 2
+"""Of one set at once, so that the next images are decoded while faces are looked for in these."""
+_IMAGES_PER_BATCH = 32
+_SETS_PER_BATCH = 32
 _WARM_UP_FACE = Detection((40.0, 40.0, 120.0, 140.0), 1.0, (arcface_template() + 24).astype(np.float32))
 
-
-_Thumbnails = dict[tuple[int, str, float | None], Thumbnail]
-"""By set, sample and, of a clip, the time of the frame."""
+_Thumbnails = dict[tuple[str, float | None], Thumbnail]
+"""By sample and, of a clip, the time of the frame."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """One sample on its way through the stages."""
+class _AlignmentTask:
+    request: SetRequest
+    faces: tuple[FoundFace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _EmbeddedSet:
+    """A set on its way to the last stage."""
 
     request: SetRequest
-    sample: Sample
-
-    @property
-    def key(self) -> tuple[int, str]:
-        """Unique in a batch; the same sample may be part of several of its sets."""
-        return id(self.request), self.sample.digest
-
-
-@dataclass(frozen=True, slots=True)
-class _DecodedImage:
-    """A photograph, or one frame of a clip."""
-
-    job: _Job
-    image_bgr: NDArray[np.uint8]  # (H, W, 3)
-    seconds: float | None = None
-    """Of the frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class _FoundFace:
-    image: _DecodedImage
-    detection: Detection
-
-
-@dataclass(frozen=True, slots=True)
-class _AlignedFace:
-    job: _Job
-    detection: Detection
-    quality: FaceQuality
-    face_bgr: NDArray[np.uint8]  # (112, 112, 3)
-    seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Rejection:
-    job: _Job
-    reason: RejectionReason
-    detection: Detection | None = None
-    quality: FaceQuality | None = None
+    faces: tuple[AlignedFace, ...]
+    embeddings: tuple[Embedding | None, ...]
+    """One per face."""
+    rejections: tuple[Rejection, ...]
+    thumbnails: _Thumbnails
+    """Of a set that is drawn."""
 
 
 class SetProcessor:
@@ -117,9 +101,9 @@ class SetProcessor:
         min_eye_distance_pixels: float,
         consistency: ConsistencyLimits | None,
         quality_scale: QualityScale,
-        decode_threads: int,
+        batch_size: int,
     ) -> None:
-        """`consistency` None: the pack cannot tell whether faces agree."""
+        """`consistency` None: the pack cannot tell whether faces agree. `batch_size`: most faces embedded together."""
         self._detector = detector
         self._embedder = embedder
         self._aggregator = aggregator
@@ -127,11 +111,16 @@ class SetProcessor:
         self._min_eye_distance_pixels = min_eye_distance_pixels
         self._consistency = consistency
         self._quality_scale = quality_scale
-        self._decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
+        self._batch_size = batch_size
+        self._pixels = PixelBudget(MOST_PIXELS)
 
-    def close(self) -> None:
-        """End the decoder threads."""
-        self._decoders.shutdown()
+    def attach(self, device: StageRunner, decoders: StageRunner) -> None:
+        """Add the stages of the networks to the thread of the device, the others to those of the decoders."""
+        self._decode = decoders.add_stage("decode", self._decode_samples, max_cost=1)
+        self._align = decoders.add_stage("align", self._align_faces, max_cost=1)
+        self._detect = device.add_stage("detect", self._find_faces, max_cost=_IMAGES_PER_BATCH)
+        self._embed = device.add_stage("embed", self._embed_faces, max_cost=self._batch_size)
+        self._aggregate = device.add_stage("aggregate", self._finish_sets, max_cost=_SETS_PER_BATCH)
 
     def warm_up(self) -> None:
         """Run every network once, so that the first request does not pay for it. Raises `InferenceFailedError`."""
@@ -143,198 +132,174 @@ class SetProcessor:
             raise InferenceFailedError("The embedder answers nothing usable on a grey image.")
         self._aggregator.aggregate([[embedding]])
 
-    def process(self, requests: Sequence[SetRequest]) -> list[SetResult | CorefaceError]:
-        """One answer per request, in order. A failing batch is tried again set by set, so that only the set
-        that fails alone is answered with `InferenceFailedError`."""
-        try:
-            return list(self._process_together(requests))
-        except InferenceFailedError as error:
-            if len(requests) == 1:
-                return [error]
-            return [answer for request in requests for answer in self.process([request])]
-
-    def _process_together(self, requests: Sequence[SetRequest]) -> list[SetResult]:
+    async def process(self, request: SetRequest, deadline: float) -> SetResult:
+        """What became of a set, before `deadline` (monotonic seconds). Raises `DeadlineExceededError`,
+        `NotReadyError`, `InferenceFailedError`, `OutOfMemoryError`."""
         clock = StageClock()
-        jobs = [_Job(request, sample) for request in requests for sample in request.samples]
+        faces: list[AlignedFace] = []
+        rejections: list[Rejection] = []
         thumbnails: _Thumbnails = {}
-        outcomes = self._embed_jobs(jobs, clock, thumbnails)
-        for request in requests:
-            for known in request.known:
-                outcomes[id(request), known.digest] = admit_sample(known, request.quality_limits)
-        # Sorted by digest: neither the order of upload nor what was cached decides how ties in the core fall.
-        sorted_outcomes = [
-            tuple(outcomes[id(request), digest] for digest in sorted(_digests(request))) for request in requests
-        ]
-        results = self._aggregate(requests, sorted_outcomes, clock)
-        return [
-            self._with_picture(request, result, thumbnails) if request.draw else result
-            for request, result in zip(requests, results, strict=True)
-        ]
+        for samples, pixels in self._chunks(request.samples):
+            async with self._pixels.hold(pixels):
+                for result in await self._align_samples(request, samples, deadline, clock, thumbnails):
+                    if isinstance(result, Rejection):
+                        rejections.append(result)
+                    else:
+                        faces.append(result)
+        embeddings: list[Embedding | None] = []
+        with clock.stage("embed"):
+            for start in range(0, len(faces), self._batch_size):
+                embeddings += await self._embed_within_memory(faces[start : start + self._batch_size], deadline)
+        task = _EmbeddedSet(request, tuple(faces), tuple(embeddings), tuple(rejections), thumbnails)
+        with clock.stage("aggregate"):
+            finished = await self._aggregate.submit(task, deadline=deadline)
+        return replace(finished, stage_seconds=clock.seconds)
 
-    def _embed_jobs(
-        self, jobs: Sequence[_Job], clock: StageClock, thumbnails: _Thumbnails
-    ) -> dict[tuple[int, str], SampleOutcome]:
-        """`thumbnails` gets those of the sets that are drawn."""
-        faces: list[_AlignedFace] = []
-        rejections: list[_Rejection] = []
-        for chunk in self._chunks(jobs):
-            for result in self._align_faces(chunk, clock, thumbnails):
-                if isinstance(result, _Rejection):
-                    rejections.append(result)
-                else:
-                    faces.append(result)
-        embedded: dict[tuple[int, str], list[EmbeddedFace]] = {}
-        for face, embedding in zip(faces, self._embed(faces, clock), strict=True):
-            if embedding is None:
-                reason = RejectionReason.UNUSABLE_EMBEDDING
-                rejections.append(_Rejection(face.job, reason, face.detection, face.quality))
-            else:
-                found = EmbeddedFace(face.detection, face.quality, embedding, face.seconds)
-                embedded.setdefault(face.job.key, []).append(found)
-        outcomes: dict[tuple[int, str], SampleOutcome] = {}
-        for rejection in rejections:
-            # Of several rejected faces the first, the largest, is reported.
-            outcomes.setdefault(
-                rejection.job.key,
-                RejectedSample(rejection.job.sample.digest, rejection.reason, rejection.detection, rejection.quality),
-            )
-        crowded = {rejection.job.key for rejection in rejections if rejection.reason is RejectionReason.SEVERAL_FACES}
-        for job in jobs:
-            if job.key in embedded and job.key not in crowded:
-                sample = _embedded_sample(job, embedded[job.key])
-                outcomes[job.key] = admit_sample(sample, job.request.quality_limits)
-        return outcomes
-
-    def _chunks(self, jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
-        chunk: list[_Job] = []
+    def _chunks(self, samples: Sequence[Sample]) -> Iterator[tuple[list[Sample], int]]:
+        """Samples that are decoded together, and their pixels."""
+        chunk: list[Sample] = []
         pixels = 0
-        for job in jobs:
-            job_pixels = self._pixels(job)
-            if chunk and pixels + job_pixels > CHUNK_PIXELS:
-                yield chunk
+        for sample in samples:
+            sample_pixels = decoded_pixels(sample, self._limits, CHUNK_PIXELS)
+            if chunk and pixels + sample_pixels > CHUNK_PIXELS:
+                yield chunk, pixels
                 chunk, pixels = [], 0
-            chunk.append(job)
-            pixels += job_pixels
+            chunk.append(sample)
+            pixels += sample_pixels
         if chunk:
-            yield chunk
+            yield chunk, pixels
 
-    def _pixels(self, job: _Job) -> int:
-        """Of what decoding the sample makes."""
-        if sniff_clip(job.sample.data) is not None:
-            return CHUNK_PIXELS
+    async def _align_samples(
+        self,
+        request: SetRequest,
+        samples: Sequence[Sample],
+        deadline: float,
+        clock: StageClock,
+        thumbnails: _Thumbnails,
+    ) -> list[AlignedFace | Rejection]:
+        with clock.stage("decode"):
+            answers = await asyncio.gather(*(self._decode.submit(sample, deadline=deadline) for sample in samples))
+        decoded = [result for results in answers for result in results]
+        images = tuple(result for result in decoded if isinstance(result, DecodedImage))
+        rejected = [result for result in decoded if isinstance(result, Rejection)]
+        with clock.stage("detect"):
+            chosen = await self._find_within_memory(DetectionTask(images, request.face_policy), deadline)
+        found = tuple(result for result in chosen if isinstance(result, FoundFace))
+        rejected += [result for result in chosen if isinstance(result, Rejection)]
+        with clock.stage("align"):
+            aligned, shown = await self._align.submit(
+                (_AlignmentTask(request, found), images if request.draw else ()), deadline=deadline
+            )
+        thumbnails.update(shown)
+        return [*aligned, *rejected]
+
+    async def _find_within_memory(self, task: DetectionTask, deadline: float) -> list[FoundFace | Rejection]:
+        if not task.images:
+            return []
         try:
-            header = sniff_image(job.sample.data, self._limits)
-        except SampleRejectedError:
-            return 0  # decoding will find the reason again and report it
-        return header.width * header.height
+            return await self._detect.submit(task, cost=len(task.images), deadline=deadline)
+        except OutOfMemoryError:
+            if len(task.images) == 1:
+                raise
+            middle = len(task.images) // 2
+            halves = (replace(task, images=images) for images in (task.images[:middle], task.images[middle:]))
+            return [result for half in halves for result in await self._find_within_memory(half, deadline)]
+
+    async def _embed_within_memory(self, faces: Sequence[AlignedFace], deadline: float) -> list[Embedding | None]:
+        try:
+            return await self._embed.submit(faces, cost=len(faces), deadline=deadline)
+        except OutOfMemoryError:
+            if len(faces) == 1:
+                raise
+            middle = len(faces) // 2
+            first = await self._embed_within_memory(faces[:middle], deadline)
+            return first + await self._embed_within_memory(faces[middle:], deadline)
+
+    def _decode_samples(self, samples: Sequence[Sample]) -> list[list[DecodedImage | Rejection]]:
+        return [decode_sample(sample, self._limits) for sample in samples]
+
+    def _find_faces(self, tasks: Sequence[DetectionTask]) -> list[list[FoundFace | Rejection]]:
+        return find_faces(tasks, self._detector, self._min_eye_distance_pixels)
 
     def _align_faces(
-        self, jobs: Sequence[_Job], clock: StageClock, thumbnails: _Thumbnails
-    ) -> list[_AlignedFace | _Rejection]:
-        with clock.stage("decode"):
-            decoded = [result for results in self._decoders.map(self._decode, jobs) for result in results]
-        images = [result for result in decoded if isinstance(result, _DecodedImage)]
-        for image in images:
-            if image.job.request.draw:
-                thumbnails[*image.job.key, image.seconds] = make_thumbnail(image.image_bgr)
-        with clock.stage("detect"):
-            detections = self._detector.detect([image.image_bgr for image in images]) if images else []
-            chosen = [
-                result for image, faces in zip(images, detections, strict=True) for result in self._choose(image, faces)
-            ]
-            found = [result for result in chosen if isinstance(result, _FoundFace)]
-            refined = self._detector.refine_landmarks(
-                [face.image.image_bgr for face in found], [face.detection for face in found]
+        self, tasks: Sequence[tuple[_AlignmentTask, Sequence[DecodedImage]]]
+    ) -> list[tuple[list[AlignedFace | Rejection], _Thumbnails]]:
+        return [
+            (
+                [align_found_face(face, task.request.quality_limits) for face in task.faces],
+                {(image.digest, image.seconds): make_thumbnail(image.image_bgr) for image in images},
             )
-        with clock.stage("align"):
-            aligned = [self._align(face, detection) for face, detection in zip(found, refined, strict=True)]
-        return [*aligned, *(result for result in (*decoded, *chosen) if isinstance(result, _Rejection))]
-
-    def _decode(self, job: _Job) -> list[_DecodedImage | _Rejection]:
-        """One image, or the frames of a clip."""
-        data = job.sample.data
-        clip_format = sniff_clip(data)
-        try:
-            if clip_format is None:
-                return [_DecodedImage(job, decode_image(data, self._limits))]
-            frames = read_frames(data, clip_format, self._limits)
-        except SampleRejectedError as error:
-            return [_Rejection(job, error.reason)]
-        return [_DecodedImage(job, frame.image_bgr, frame.seconds) for frame in frames]
-
-    def _choose(self, image: _DecodedImage, detections: Sequence[Detection]) -> list[_FoundFace | _Rejection]:
-        policy, least = image.job.request.face_policy, self._min_eye_distance_pixels
-        try:
-            if policy is FacePolicy.CONSISTENT:
-                chosen = candidate_faces(detections, least)
-            else:
-                chosen = [choose_face(detections, policy, least, image_size=image.image_bgr.shape[:2])]
-        except SampleRejectedError as error:
-            return [_Rejection(image.job, error.reason)]
-        return [_FoundFace(image, detection) for detection in chosen]
-
-    def _align(self, face: _FoundFace, detection: Detection) -> _AlignedFace | _Rejection:
-        job = face.image.job
-        try:
-            aligned = align_face(face.image.image_bgr, detection.landmarks)
-        except SampleRejectedError as error:
-            return _Rejection(job, error.reason, detection)
-        quality = measure_face(aligned, detection.landmarks)
-        reason = refuse_face(detection, quality, job.request.quality_limits)
-        if reason is not None:
-            return _Rejection(job, reason, detection, quality)
-        return _AlignedFace(job, detection, quality, aligned, face.image.seconds)
-
-    def _embed(self, faces: Sequence[_AlignedFace], clock: StageClock) -> list[Embedding | None]:
-        if not faces:
-            return []
-        with clock.stage("embed"):
-            return self._embedder.embed(np.stack([face.face_bgr for face in faces]))
-
-    def _aggregate(
-        self, requests: Sequence[SetRequest], outcomes: Sequence[tuple[SampleOutcome, ...]], clock: StageClock
-    ) -> list[SetResult]:
-        settled = [
-            settle_set(set_outcomes, request.face_policy, request.consistency_policy, self._consistency)
-            for request, set_outcomes in zip(requests, outcomes, strict=True)
+            for task, images in tasks
         ]
+
+    def _embed_faces(self, tasks: Sequence[Sequence[AlignedFace]]) -> list[list[Embedding | None]]:
+        """All faces of all tasks together."""
+        embeddings = iter(self._embedder.embed(np.stack([face.face_bgr for faces in tasks for face in faces])))
+        return [[next(embeddings) for _ in faces] for faces in tasks]
+
+    def _finish_sets(self, tasks: Sequence[_EmbeddedSet]) -> list[SetResult]:
+        settled = [self._settle(task) for task in tasks]
         sets: list[list[Embedding]] = [
             [outcome.embedding for outcome in each.outcomes if isinstance(outcome, EmbeddedSample)] for each in settled
         ]
-        with clock.stage("aggregate"):
-            aggregations = iter(self._aggregator.aggregate([embeddings for embeddings in sets if embeddings]))
-            explained = [self._explain(next(aggregations), embeddings) if embeddings else None for embeddings in sets]
+        aggregations = iter(self._aggregator.aggregate([embeddings for embeddings in sets if embeddings]))
+        explained = [self._explain(next(aggregations), embeddings) if embeddings else None for embeddings in sets]
         return [
-            SetResult(
-                request_id=request.request_id,
-                outcomes=each.outcomes,
-                aggregation=aggregation,
-                stage_seconds=clock.seconds,
-                groups=each.groups,
-            )
-            for request, each, aggregation in zip(requests, settled, explained, strict=True)
+            self._finish(task, each, aggregation)
+            for task, each, aggregation in zip(tasks, settled, explained, strict=True)
         ]
 
-    def _with_picture(self, request: SetRequest, result: SetResult, thumbnails: _Thumbnails) -> SetResult:
-        digests = [sample.digest for sample in request.samples]
-        reports = report_samples(digests, result.outcomes, result.groups, result.aggregation, self._quality_scale)
-        tiles = [Tile(thumbnails.get((id(request), report.digest, report.seconds)), report) for report in reports]
-        return replace(result, picture=draw_report(tiles))
+    def _settle(self, task: _EmbeddedSet) -> SettledSet:
+        request = task.request
+        outcomes = _outcomes(task)
+        for known in request.known:
+            outcomes[known.digest] = admit_sample(known, request.quality_limits)
+        # Sorted by digest: neither the order of upload nor what was cached decides how ties in the core fall.
+        ordered = [outcomes[digest] for digest in sorted(outcomes)]
+        return settle_set(ordered, request.face_policy, request.consistency_policy, self._consistency)
 
     def _explain(self, aggregation: Aggregation, embeddings: Sequence[Embedding]) -> Aggregation:
         if not 2 <= len(embeddings) <= MOST_EXPLAINED:
             return aggregation
         return replace(aggregation, without=self._aggregator.aggregate_without_each(embeddings))
 
+    def _finish(self, task: _EmbeddedSet, settled: SettledSet, aggregation: Aggregation | None) -> SetResult:
+        result = SetResult(task.request.request_id, settled.outcomes, aggregation, {}, settled.groups)
+        if not task.request.draw:
+            return result
+        digests = [sample.digest for sample in task.request.samples]
+        reports = report_samples(digests, result.outcomes, result.groups, aggregation, self._quality_scale)
+        tiles = [Tile(task.thumbnails.get((report.digest, report.seconds)), report) for report in reports]
+        return replace(result, picture=draw_report(tiles))
 
-def _embedded_sample(job: _Job, faces: Sequence[EmbeddedFace]) -> EmbeddedSample:
+
+def _outcomes(task: _EmbeddedSet) -> dict[str, SampleOutcome]:
+    """Of each sample that was sent, by digest."""
+    embedded: dict[str, list[EmbeddedFace]] = {}
+    rejections = list(task.rejections)
+    for face, embedding in zip(task.faces, task.embeddings, strict=True):
+        if embedding is None:
+            reason = RejectionReason.UNUSABLE_EMBEDDING
+            rejections.append(Rejection(face.digest, reason, face.detection, face.quality))
+        else:
+            found = EmbeddedFace(face.detection, face.quality, embedding, face.seconds)
+            embedded.setdefault(face.digest, []).append(found)
+    outcomes: dict[str, SampleOutcome] = {}
+    for rejection in rejections:
+        # Of several rejected faces the first, the largest, is reported.
+        rejected = RejectedSample(rejection.digest, rejection.reason, rejection.detection, rejection.quality)
+        outcomes.setdefault(rejection.digest, rejected)
+    crowded = {rejection.digest for rejection in rejections if rejection.reason is RejectionReason.SEVERAL_FACES}
+    for digest in embedded.keys() - crowded:
+        sample = _embedded_sample(digest, embedded[digest], task.request.face_policy)
+        outcomes[digest] = admit_sample(sample, task.request.quality_limits)
+    return outcomes
+
+
+def _embedded_sample(digest: str, faces: Sequence[EmbeddedFace], face_policy: FacePolicy) -> EmbeddedSample:
     """The faces of one image as they were found; those of a clip by person."""
     if faces[0].seconds is not None:
         times = [face.seconds for face in faces]
         tracks = track_faces(faces, [times.index(time) for time in times])
-        faces = tracks[:MOST_CANDIDATES] if job.request.face_policy is FacePolicy.CONSISTENT else tracks[:1]
-    return EmbeddedSample(job.sample.digest, faces[0], tuple(faces[1:]))
-
-
-def _digests(request: SetRequest) -> list[str]:
-    return [*(sample.digest for sample in request.samples), *(known.digest for known in request.known)]
+        faces = tracks[:MOST_CANDIDATES] if face_policy is FacePolicy.CONSISTENT else tracks[:1]
+    return EmbeddedSample(digest, faces[0], tuple(faces[1:]))

@@ -13,7 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-from service.errors import DeviceUnavailableError, InferenceFailedError, PackError
+from service.errors import DeviceUnavailableError, InferenceFailedError, OutOfMemoryError, PackError
 from service.runtime.external_data import names_external_data
 from service.settings import Device
 
@@ -33,6 +33,7 @@ _RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     ValueError,
     MemoryError,
 )
+_OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "bad allocation")
 _ERRORS_ONLY = 3
 
 _logger = logging.getLogger(__name__)
@@ -57,11 +58,13 @@ class OnnxSession:
         return self._input_names
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        """All outputs in the order of the file. Raises `InferenceFailedError`, memory that ran out included."""
+        """All outputs in the order of the file. Raises `InferenceFailedError`, `OutOfMemoryError`."""
         try:
             outputs = self._session.run(None, dict(inputs))
         except _RUNTIME_ERRORS as error:
-            raise InferenceFailedError(f"{self._name} failed on {self.provider}: {_first_line(error)}") from error
+            reason = f"{self._name} failed on {self.provider}: {_first_line(error)}"
+            failure = OutOfMemoryError if _is_out_of_memory(error) else InferenceFailedError
+            raise failure(reason) from error
         return [np.asarray(output) for output in outputs]
 
 
@@ -84,6 +87,13 @@ def load_session(path: Path, *, device: Device, threads: int) -> OnnxSession:
             )
         _logger.warning("device auto: %s runs on the CPU, because CUDA does not run: %s", path.name, reason)
     return OnnxSession(_open(model, path.name, threads, [CPU_PROVIDER]), path.name)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def available_providers() -> tuple[str, ...]:
@@ -121,7 +131,7 @@ def _open_on_cuda(model: bytes, name: str, threads: int) -> tuple[onnxruntime.In
 
 def _open(model: bytes, name: str, threads: int, providers: list[Any]) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     # Threads that wait busily would take the cores from the decoders and from other processes of the machine.
@@ -130,6 +140,12 @@ def _open(model: bytes, name: str, threads: int, providers: list[Any]) -> onnxru
         return onnxruntime.InferenceSession(model, sess_options=options, providers=providers)
     except _RUNTIME_ERRORS as error:
         raise PackError(f"ONNX Runtime refuses {name}: {_first_line(error)}") from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """ONNX Runtime has no class of its own for it: it tells by the words of its allocators, on the CPU and on CUDA."""
+    told = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in told for words in _OUT_OF_MEMORY)
 
 
 def _first_line(error: Exception) -> str:

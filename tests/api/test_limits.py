@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from service.errors import OverloadedError
 from tests.api.conftest import LIMITS
 from tests.api.running_api import RunningApi
 from tests.api.test_templates import upload, upload_json
@@ -37,6 +38,15 @@ def test_a_declared_length_over_the_limit_is_refused_without_the_body(api: Runni
     answer = raw_exchange(api, head % (LIMITS.max_request_bytes + 1))
     assert answer.startswith(b"HTTP/1.1 413")
     assert b"request_too_large" in answer
+
+
+@pytest.mark.parametrize("path", ["", "/AAAAAAAAAAAAAAAAAAAAAA/samples", "/AAAAAAAAAAAAAAAAAAAAAA/report"])
+def test_under_load_a_set_is_refused_before_its_body_is_there(api: RunningApi, path: str) -> None:
+    api.engine.failure = OverloadedError("busy", retry_after_s=7)
+    head = "POST /v1/templates%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n\r\n"
+    answer = raw_exchange(api, (head % path).encode())
+    assert answer.startswith(b"HTTP/1.1 429")
+    assert b"retry-after: 7" in answer.lower()
 
 
 @pytest.mark.parametrize("headers", [FORM, {"content-type": "application/json"}])

@@ -36,9 +36,19 @@ def make_sealer(key: bytes = KEY) -> PayloadSealer:
     return PayloadSealer((key,), SealingPurpose.ENGINE)
 
 
+def make_heartbeat(
+    worker_id: str = "w", slots: int = 8, fingerprint: str = FINGERPRINT, provider: str = PROVIDER
+) -> Heartbeat:
+    return Heartbeat(worker_id, fingerprint, (provider,), slots, 1234, "0.0.0")
+
+
 def make_local(processor: FakeProcessor, *, max_batch_sets: int = 4, max_waiting_sets: int = 64) -> LocalEngine:
     return LocalEngine(
-        lambda: (processor, PROVIDER), FINGERPRINT, max_batch_sets=max_batch_sets, max_waiting_sets=max_waiting_sets
+        lambda: (processor, PROVIDER),
+        FINGERPRINT,
+        max_batch_sets=max_batch_sets,
+        max_waiting_sets=max_waiting_sets,
+        decode_threads=1,
     )
 
 
@@ -55,8 +65,7 @@ async def running_worker(
     """A worker inside this event loop; drained at the end."""
     engine = make_local(processor)
     await engine.start()
-    heartbeat = Heartbeat(worker_id, FINGERPRINT, (PROVIDER,), 1234, "0.0.0")
-    worker = StreamWorker(redis, sealer or make_sealer(), engine, heartbeat, slots=slots, timing=timing)
+    worker = StreamWorker(redis, sealer or make_sealer(), engine, make_heartbeat(worker_id, slots), timing=timing)
     task = asyncio.create_task(worker.run())
     try:
         yield worker
@@ -68,15 +77,14 @@ async def running_worker(
 
 @asynccontextmanager
 async def running_remote(
-    redis: Redis,
-    *,
+    *queues: Redis,
     max_waiting_sets: int = 64,
     send_timeout_s: float = PATIENT_S,
     sealer: PayloadSealer | None = None,
 ) -> AsyncIterator[RemoteEngine]:
     """Patient by default: a loaded machine is no fault of the engine's."""
     engine = RemoteEngine(
-        redis, sealer or make_sealer(), FINGERPRINT, max_waiting_sets=max_waiting_sets, send_timeout_s=send_timeout_s
+        queues, sealer or make_sealer(), FINGERPRINT, max_waiting_sets=max_waiting_sets, send_timeout_s=send_timeout_s
     )
     await engine.start()
     try:

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from service.errors import CorefaceError, InferenceFailedError
+from service.pipeline.stages import Stage, StageRunner
 from service.types import (
     Aggregation,
     Detection,
@@ -82,16 +83,18 @@ class FakeProcessor:
         self.batches: list[list[str]] = []
         self.threads: set[int] = set()
         self.warm = False
-        self.closed = False
 
     def warm_up(self) -> None:
         self.threads.add(threading.get_ident())
         self.warm = True
 
-    def close(self) -> None:
-        self.closed = True
+    def attach(self, device: StageRunner, decoders: StageRunner) -> None:
+        self.stage: Stage[SetRequest, SetResult] = device.add_stage("all", self.work, max_cost=1000)
 
-    def process(self, requests: Sequence[SetRequest]) -> list[SetResult | CorefaceError]:
+    async def process(self, request: SetRequest, deadline: float) -> SetResult:
+        return await self.stage.submit(request, deadline=deadline)
+
+    def work(self, requests: Sequence[SetRequest]) -> list[SetResult | CorefaceError]:
         self.threads.add(threading.get_ident())
         self.batches.append([request.request_id for request in requests])
         return [self._one(request) for request in requests]

@@ -33,6 +33,7 @@ from tests.engine.conftest import make_sealer
 from tests.engine.fakes import FINGERPRINT, FakeProcessor, embed, make_request, make_sample
 
 SEALER = make_sealer()
+TRACE = "00-" + 32 * "a" + "-" + 16 * "b" + "-01"
 REQUEST = replace(
     make_request("face 1", "none 2", request_id="r1", timeout_s=3.0),
     known=(embed(make_sample("known").digest),),
@@ -41,7 +42,7 @@ REQUEST = replace(
 
 
 def _job() -> SealedJob:
-    return seal_job(REQUEST, "replies", 1500, SEALER)
+    return seal_job(REQUEST, "replies", 1500, TRACE, SEALER)
 
 
 def test_a_job_comes_back() -> None:
@@ -55,7 +56,7 @@ def test_a_job_comes_back() -> None:
 
 def test_nothing_of_an_image_is_readable() -> None:
     secret = secrets.token_bytes(64).hex()
-    fields = seal_job(make_request(secret), "replies", 1500, SEALER).to_fields()
+    fields = seal_job(make_request(secret), "replies", 1500, TRACE, SEALER).to_fields()
     assert not any(secret.encode() in value for value in fields.values())
     assert not any(make_sample(secret).digest.encode() in value for value in fields.values())
 
@@ -96,7 +97,7 @@ def test_an_entry_that_is_no_job_is_refused(missing: bytes) -> None:
 
 def test_another_version_is_refused() -> None:
     job = _job()
-    context = f"job\n{FINGERPRINT}\nr1\nreplies\n1500"
+    context = f"job\n{FINGERPRINT}\nr1\nreplies\n1500\n{TRACE}"
     frame = bytearray(SEALER.unseal(job.payload, context))
     assert frame[1] == FRAME_VERSION
     frame[1] += 1
@@ -111,7 +112,7 @@ def test_a_sealed_frame_of_another_shape_is_refused(frame: bytes) -> None:
 
 
 def _result() -> SetResult:
-    result = FakeProcessor().process([REQUEST])[0]
+    result = FakeProcessor().work([REQUEST])[0]
     assert isinstance(result, SetResult)
     return result
 
@@ -166,7 +167,7 @@ def test_a_job_with_every_choice_comes_back() -> None:
         consistency_policy=ConsistencyPolicy.REFUSE,
         draw=True,
     )
-    job = SealedJob.from_fields(seal_job(asked, "replies", 3000, SEALER).to_fields())
+    job = SealedJob.from_fields(seal_job(asked, "replies", 3000, TRACE, SEALER).to_fields())
     assert unseal_job(job, FINGERPRINT, SEALER) == replace(asked, timeout_s=3.0)
 
 

@@ -74,11 +74,11 @@ async def test_sets_are_batched(under_test: EngineUnderTest, tmp_path: Path) -> 
     gate = tmp_path / "gate"
     first = asyncio.create_task(under_test.engine.create(make_request(f"wait:{gate}")))
     await until(lambda: under_test.processor.batches)
-    rest = [asyncio.create_task(under_test.engine.create(make_request(f"face {n}"))) for n in range(4)]
-    await asyncio.sleep(0.5)
+    rest = [asyncio.create_task(under_test.engine.create(make_request(f"face {n}"))) for n in range(3)]
+    await until(lambda: len(under_test.processor.stage.jobs) == 3)
     gate.touch()
     await asyncio.gather(first, *rest)
-    assert [len(batch) for batch in under_test.processor.batches] == [1, 4]
+    assert [len(batch) for batch in under_test.processor.batches] == [1, 3]
 
 
 async def test_another_pack_is_refused(under_test: EngineUnderTest) -> None:

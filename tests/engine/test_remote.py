@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from service.engine import remote
+from service.engine import queue_lane, remote
 from service.engine.codec import seal_reply
-from service.engine.heartbeats import Heartbeat, beat, find_workers
+from service.engine.heartbeats import beat, find_workers
 from service.engine.remote import RemoteEngine
 from service.engine.streams import StreamEntry, read_new, server_now_ms
 from service.errors import (
@@ -22,18 +22,20 @@ from service.errors import (
     OverloadedError,
     StoreUnavailableError,
 )
+from service.observability.trace_context import bound_trace, current_traceparent
 from service.store import keys
 from service.store.connection import connect_redis
-from service.types import SetResult
+from service.types import SetRequest, SetResult
 from tests.engine.conftest import (
     PATIENT_S,
+    make_heartbeat,
     make_sealer,
     running_pair,
     running_remote,
     running_worker,
     until_ready,
 )
-from tests.engine.fakes import FINGERPRINT, PROVIDER, FakeProcessor, make_request
+from tests.engine.fakes import FINGERPRINT, FakeProcessor, make_request
 from tests.engine.polling import until
 from tests.servers import RunningServer
 
@@ -74,10 +76,10 @@ async def test_a_worker_that_appears_is_used_at_once(redis: Redis) -> None:
 
 
 async def test_the_status_covers_every_living_worker_and_forgets_dead_ones(redis: Redis) -> None:
-    await beat(redis, Heartbeat("one", FINGERPRINT, ("CUDAExecutionProvider",), 1, "1"), 60)
-    await beat(redis, Heartbeat("two", FINGERPRINT, ("CPUExecutionProvider",), 2, "1"), 60)
-    await beat(redis, Heartbeat("dead", FINGERPRINT, ("CPUExecutionProvider",), 3, "1"), 0.001)
-    await beat(redis, Heartbeat("three", "another pack", ("CPUExecutionProvider",), 4, "1"), 60)
+    await beat(redis, make_heartbeat("one", provider="CUDAExecutionProvider"), 60)
+    await beat(redis, make_heartbeat("two", provider="CPUExecutionProvider"), 60)
+    await beat(redis, make_heartbeat("dead", provider="CPUExecutionProvider"), 0.001)
+    await beat(redis, make_heartbeat("three", fingerprint="another pack"), 60)
     await redis.sadd(keys.worker_set_key(FINGERPRINT), "garbled")
     await redis.set(keys.worker_key(FINGERPRINT, "garbled"), b"{")
     await asyncio.sleep(0.01)
@@ -99,7 +101,7 @@ async def test_nothing_is_left_in_the_server(valkey_url: str, redis: Redis) -> N
 
 
 async def test_images_never_lie_readable_in_the_server(redis: Redis) -> None:
-    await beat(redis, Heartbeat("w", FINGERPRINT, (PROVIDER,), 1, "1"), 60)
+    await beat(redis, make_heartbeat(), 60)
     secret = "face " + os.urandom(32).hex()
     async with running_remote(redis) as engine:
         task = asyncio.create_task(engine.create(make_request(secret)))
@@ -111,7 +113,7 @@ async def test_images_never_lie_readable_in_the_server(redis: Redis) -> None:
 
 
 async def test_work_that_nobody_waits_for_is_taken_back(redis: Redis) -> None:
-    await beat(redis, Heartbeat("w", FINGERPRINT, (PROVIDER,), 1, "1"), 60)
+    await beat(redis, make_heartbeat(), 60)
     async with running_remote(redis) as engine:
         with pytest.raises(DeadlineExceededError):
             await engine.create(make_request("face", timeout_s=0.2))
@@ -123,10 +125,8 @@ async def test_work_that_nobody_waits_for_is_taken_back(redis: Redis) -> None:
 
 
 async def test_a_job_past_its_budget_is_dropped_unseen(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(*_args: object) -> None: ...
-
-    monkeypatch.setattr(remote.RemoteEngine, "_withdraw", never)
-    await beat(redis, Heartbeat("w", FINGERPRINT, (PROVIDER,), 1, "1"), 60)
+    monkeypatch.setattr(queue_lane.QueueLane, "withdraw_soon", lambda *_args: None)
+    await beat(redis, make_heartbeat(), 60)
     processor = FakeProcessor()
     async with running_remote(redis) as engine:
         with pytest.raises(DeadlineExceededError):
@@ -156,8 +156,8 @@ async def test_a_large_set_travels(valkey_url: str) -> None:
 
 
 async def test_bytes_in_flight_are_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_MAX_WAITING_BYTES", 100_000)
-    await beat(redis, Heartbeat("w", FINGERPRINT, (PROVIDER,), 1, "1"), 60)
+    monkeypatch.setattr(remote, "_MAX_BYTES", 100_000)
+    await beat(redis, make_heartbeat(), 60)
     async with running_remote(redis) as engine:
         first = asyncio.create_task(engine.create(make_request("x" * 200_000)))
         await asyncio.sleep(0.1)
@@ -180,7 +180,7 @@ async def test_processes_with_different_keys_find_out(redis: Redis) -> None:
 async def test_only_the_answer_to_this_very_request_is_taken(redis: Redis) -> None:
     """A worker that answers for the wrong set, twice, or to nobody."""
     sealer = make_sealer()
-    await beat(redis, Heartbeat("w", FINGERPRINT, (PROVIDER,), 1, "1"), 60)
+    await beat(redis, make_heartbeat(), 60)
     await redis.xgroup_create(JOBS, keys.WORKER_GROUP, id="0", mkstream=True)
     async with running_remote(redis) as engine:
         request, other = make_request("face 1", request_id="r1"), make_request("face 2", request_id="r2")
@@ -189,8 +189,8 @@ async def test_only_the_answer_to_this_very_request_is_taken(redis: Redis) -> No
         while not entries:
             entries = await read_new(redis, JOBS, "w", count=1, block_s=1)
         replies = entries[0].fields[b"r"].decode()
-        wrong = FakeProcessor().process([make_request("face 2", request_id="r1")])[0]
-        unasked = FakeProcessor().process([other])[0]
+        wrong = FakeProcessor().work([make_request("face 2", request_id="r1")])[0]
+        unasked = FakeProcessor().work([other])[0]
         assert isinstance(wrong, SetResult)
         await redis.xadd(replies, {"i": "r2", "p": seal_reply("r2", unasked, FINGERPRINT, sealer)})
         await redis.xadd(replies, {"odd": "entry"})
@@ -203,7 +203,7 @@ async def test_only_the_answer_to_this_very_request_is_taken(redis: Redis) -> No
 
 
 async def test_time_on_the_way_counts_as_queue_time(redis: Redis, tmp_path: Path) -> None:
-    await beat(redis, Heartbeat("w", FINGERPRINT, (PROVIDER,), 1, "1"), 60)
+    await beat(redis, make_heartbeat(), 60)
     async with running_remote(redis) as engine:
         task = asyncio.create_task(engine.create(make_request("face")))
         await asyncio.sleep(0.3)
@@ -263,7 +263,7 @@ class TestServerLoss:
     async def test_those_who_wait_are_told_when_the_server_stays_away(
         self, make_server: Callable[..., RunningServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(remote, "_REPLY_GRACE_S", 0.2)
+        monkeypatch.setattr(queue_lane, "_REPLY_GRACE_S", 0.2)
         server = make_server()
         async with running_pair(server.url) as pair:
             task = asyncio.create_task(pair.engine.create(make_request(f"wait:{tmp_path / 'gate'}")))
@@ -279,7 +279,7 @@ class TestServerLoss:
     ) -> None:
         server = make_server()
         redis = connect_redis(server.url)
-        await beat(redis, Heartbeat("w", FINGERPRINT, (PROVIDER,), 1, "1"), 600)
+        await beat(redis, make_heartbeat(), 600)
         async with running_remote(redis, send_timeout_s=0.25) as engine:
             await until_ready(engine)
             server.pause()
@@ -292,9 +292,60 @@ class TestServerLoss:
     async def test_a_full_server_is_unavailable(self, make_server: Callable[..., RunningServer]) -> None:
         server = make_server()
         redis = connect_redis(server.url, timeout_s=PATIENT_S)
-        await beat(redis, Heartbeat("w", FINGERPRINT, (PROVIDER,), 1, "1"), 600)
+        await beat(redis, make_heartbeat(), 600)
         async with running_remote(redis) as engine:
             await redis.config_set("maxmemory", "1mb")
             with pytest.raises(StoreUnavailableError):
                 await engine.create(make_request("face"))
         await redis.aclose()
+
+
+class TestSeveralQueues:
+    """Sets travel over more than one server."""
+
+    async def test_sets_are_spread_and_come_back(self, make_server: Callable[..., RunningServer]) -> None:
+        clients = [connect_redis(make_server().url, timeout_s=PATIENT_S) for _ in range(2)]
+        processors = [FakeProcessor(), FakeProcessor()]
+        async with (
+            running_worker(clients[0], processors[0]),
+            running_worker(clients[1], processors[1]),
+            running_remote(*clients) as engine,
+        ):
+            await until_ready(engine)
+            assert (await engine.status()).workers == 2
+            await asyncio.gather(*(engine.create(make_request(f"face {number}")) for number in range(20)))
+        assert all(processor.batches for processor in processors)
+        for client in clients:
+            await client.aclose()
+
+    async def test_one_that_is_gone_is_gone_around(self, make_server: Callable[..., RunningServer]) -> None:
+        servers = [make_server(), make_server()]
+        clients = [connect_redis(server.url, timeout_s=PATIENT_S) for server in servers]
+        async with running_worker(clients[1], FakeProcessor()), running_remote(*clients) as engine:
+            await beat(clients[0], make_heartbeat(), 600)
+            await until_ready(engine)
+            servers[0].kill()
+            for number in range(5):
+                assert (await engine.create(make_request(f"face {number}"))).aggregation is not None
+            status = await engine.status()
+            assert (status.ready, status.workers) == (True, 1)
+            assert "1 of 2 queue server(s)" in status.detail
+        for client in clients:
+            await client.aclose()
+
+
+async def test_the_trace_of_the_request_is_the_trace_of_the_worker(valkey_url: str) -> None:
+    class Tracing(FakeProcessor):
+        async def process(self, request: SetRequest, deadline: float) -> SetResult:
+            seen.append(current_traceparent())
+            return await super().process(request, deadline)
+
+    seen: list[str] = []
+    asked = "00-" + "a1" * 16 + "-" + "b2" * 8 + "-01"
+    redis = connect_redis(valkey_url, timeout_s=PATIENT_S)
+    async with running_worker(redis, Tracing()), running_remote(redis) as engine:
+        await until_ready(engine)
+        with bound_trace(asked):
+            await engine.create(make_request("face"))
+    await redis.aclose()
+    assert seen == [asked]

@@ -13,7 +13,7 @@ REQUEST = make_request("face 1", "none 2", "face 3")
 
 
 def _result() -> SetResult:
-    result = FakeProcessor().process([REQUEST])[0]
+    result = FakeProcessor().work([REQUEST])[0]
     assert isinstance(result, SetResult)
     return result
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import RequestError, TemplateNotFoundError
+from service.errors import OverloadedError, RequestError, TemplateNotFoundError
 from service.types import (
     Aggregation,
     Detection,
@@ -81,6 +81,10 @@ class FakeEngine:
 
     async def status(self) -> EngineStatus:
         return EngineStatus(True, "fake", 1, ("FakeProvider",))
+
+    def check_load(self, time_left_s: float) -> None:
+        if isinstance(self.failure, OverloadedError):
+            raise self.failure
 
     async def create(self, request: SetRequest) -> SetResult:
         self.requests.append(request)

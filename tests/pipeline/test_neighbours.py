@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from service.assembly import build_set_processor
+from service.assembly import build_local_engine
+from service.engine.local import LocalEngine, running
 from service.pipeline.set_keys import digest_sample
-from service.pipeline.set_processing import SetProcessor
 from service.runtime.pack import load_pack
 from service.settings import Device, Settings
 from service.types import FacePolicy, Sample, SetRequest, SetResult
@@ -22,14 +22,9 @@ NAMES = ("George_W_Bush", "Colin_Powell", "Tony_Blair", "Serena_Williams", "Hugo
 OTHERS = ("crowd.jpg", "mask.jpg", "pixel_rotated_r90.jpg", "no_face_landscape.jpg", "raw_not_an_image.nv21")
 
 
-@contextmanager
-def running_processor(pack_path: Path, *, threads: int, batch_size: int) -> Iterator[SetProcessor]:
+def engine_of(pack_path: Path, *, threads: int, batch_size: int) -> LocalEngine:
     settings = Settings(device=Device.CPU, threads=threads, batch_size=batch_size)
-    processor, _ = build_set_processor(load_pack(pack_path), settings)
-    try:
-        yield processor
-    finally:
-        processor.close()
+    return build_local_engine(load_pack(pack_path), settings)
 
 
 def make_set(fingerprint: str, number: int, paths: Sequence[Path]) -> SetRequest:
@@ -50,27 +45,32 @@ def sets(shared_data: Path, default_pack_path: Path) -> list[SetRequest]:
     return [make_set(fingerprint, number, paths) for number, paths in enumerate(sized)]
 
 
-def vectors(processor: SetProcessor, requests: Sequence[SetRequest]) -> dict[str, np.ndarray]:
-    answers = {}
-    for result in processor.process(requests):
-        assert isinstance(result, SetResult)
-        assert result.aggregation is not None
-        answers[result.request_id] = result.aggregation.vector
+def vectors(engine: LocalEngine, batches: Sequence[Sequence[SetRequest]]) -> list[dict[str, np.ndarray]]:
+    """Of each batch of sets that are worked on together."""
+
+    async def run() -> list[list[SetResult]]:
+        async with running(engine):
+            return [await asyncio.gather(*(engine.create(request) for request in batch)) for batch in batches]
+
+    answers = []
+    for results in asyncio.run(run()):
+        assert all(result.aggregation is not None for result in results)
+        answers.append({result.request_id: result.aggregation.vector for result in results if result.aggregation})
     return answers
 
 
 @pytest.fixture(scope="module")
 def alone(sets: list[SetRequest], default_pack_path: Path) -> dict[str, np.ndarray]:
     """Each set by itself, one face a pass, on one thread."""
-    with running_processor(default_pack_path, threads=1, batch_size=1) as processor:
-        return {name: vector for request in sets for name, vector in vectors(processor, [request]).items()}
+    answers = vectors(engine_of(default_pack_path, threads=1, batch_size=1), [[request] for request in sets])
+    return {name: vector for answer in answers for name, vector in answer.items()}
 
 
 @pytest.mark.parametrize(("threads", "batch_size"), [(1, 32), (1, 3), (2, 32), (2, 5)])
 def test_no_bit_changes_with_neighbours_threads_or_batch_size(
     sets: list[SetRequest], alone: dict[str, np.ndarray], default_pack_path: Path, threads: int, batch_size: int
 ) -> None:
-    with running_processor(default_pack_path, threads=threads, batch_size=batch_size) as processor:
-        for neighbours in (sets, sets[::-1], sets[1:4], sets[-2:]):
-            for name, vector in vectors(processor, neighbours).items():
-                np.testing.assert_array_equal(vector, alone[name], err_msg=name)
+    engine = engine_of(default_pack_path, threads=threads, batch_size=batch_size)
+    for answer in vectors(engine, [sets, sets[::-1], sets[1:4], sets[-2:]]):
+        for name, vector in answer.items():
+            np.testing.assert_array_equal(vector, alone[name], err_msg=name)

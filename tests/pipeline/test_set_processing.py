@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import cv2
@@ -11,10 +15,11 @@ import pytest
 from numpy.typing import NDArray
 
 from service.calibration.quality_scale import QualityScale
-from service.errors import InferenceFailedError
+from service.errors import DeadlineExceededError, InferenceFailedError, OutOfMemoryError
 from service.pipeline import set_processing
 from service.pipeline.set_keys import digest_sample
 from service.pipeline.set_processing import SetProcessor
+from service.pipeline.stages import StageRunner
 from service.types import (
     Aggregation,
     ConsistencyPolicy,
@@ -50,9 +55,14 @@ class Detector:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.gate = threading.Event()
+        self.gate.set()
 
     def detect(self, images_bgr: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
         self.batches.append(len(images_bgr))
+        assert self.gate.wait(60.0)
+        if len(images_bgr) > 2 and any(int(image[0, 0, 0]) == 77 for image in images_bgr):
+            raise OutOfMemoryError("too many images")
         return [self._faces(int(image[0, 0, 0])) for image in images_bgr]
 
     def refine_landmarks(self, images_bgr: Sequence[NDArray[np.uint8]], faces: Sequence[Detection]) -> list[Detection]:
@@ -81,6 +91,8 @@ class Embedder:
         levels = [int(face[56, 56, 0]) for face in faces_bgr]
         if 201 in levels:
             raise InferenceFailedError("broken")
+        if len(levels) > 2 and 78 in levels:
+            raise OutOfMemoryError("too many faces")
         return [None if level == 200 else self._embedding(level) for level in levels]
 
     def _embedding(self, level: int) -> Embedding:
@@ -103,7 +115,9 @@ class Aggregator:
 
 
 class Rig:
-    def __init__(self, consistency: ConsistencyLimits | None = None) -> None:
+    """A processor with its threads, and as many sets at once as a test asks for."""
+
+    def __init__(self, consistency: ConsistencyLimits | None = None, batch_size: int = 32) -> None:
         self.detector = Detector()
         self.embedder = Embedder()
         self.processor = SetProcessor(
@@ -114,22 +128,41 @@ class Rig:
             min_eye_distance_pixels=8.0,
             consistency=consistency,
             quality_scale=QualityScale(None),
-            decode_threads=2,
+            batch_size=batch_size,
         )
+        self.device, self.decoders = StageRunner("device"), StageRunner("decode", threads=2)
+        self.processor.attach(self.device, self.decoders)
+
+    def answers(self, *requests: SetRequest) -> list[SetResult | BaseException]:
+        async def together() -> list[SetResult | BaseException]:
+            deadline = time.monotonic() + 60.0
+            return await asyncio.gather(
+                *(self.processor.process(request, deadline) for request in requests), return_exceptions=True
+            )
+
+        return asyncio.run(together())
 
     def process(self, *requests: SetRequest) -> list[SetResult]:
         results = []
-        for result in self.processor.process(requests):
-            assert isinstance(result, SetResult)
+        for result in self.answers(*requests):
+            assert isinstance(result, SetResult), result
             results.append(result)
         return results
 
 
+@contextmanager
+def running(rig: Rig) -> Iterator[Rig]:
+    rig.device.start()
+    rig.decoders.start()
+    yield rig
+    rig.device.stop()
+    rig.decoders.stop()
+
+
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    rig = Rig()
-    yield rig
-    rig.processor.close()
+    with running(Rig()) as started:
+        yield started
 
 
 def request(
@@ -163,12 +196,25 @@ def test_a_set_is_embedded_and_aggregated_in_the_order_of_its_digests(rig: Rig) 
     assert set(result.stage_seconds) == {"decode", "detect", "align", "embed", "aggregate"}
 
 
-def test_all_sets_of_a_batch_share_one_forward_pass(rig: Rig) -> None:
-    left, right = rig.process(request(picture(50), picture(60)), request(picture(70)))
-    assert rig.detector.batches == [3]
-    assert rig.embedder.batches == [3]
-    assert len(left.outcomes) == 2
-    assert len(right.outcomes) == 1
+def test_sets_that_wait_for_a_stage_share_one_forward_pass(rig: Rig) -> None:
+    rig.detector.gate.clear()
+    sets = [request(picture(level), picture(level + 1)) for level in (50, 60, 70)]
+
+    async def all_of_them() -> list[SetResult]:
+        deadline = time.monotonic() + 60.0
+        first = asyncio.create_task(rig.processor.process(sets[0], deadline))
+        while not rig.detector.batches:  # noqa: ASYNC110 (it is called in another thread)
+            await asyncio.sleep(0.001)
+        rest = [asyncio.create_task(rig.processor.process(each, deadline)) for each in sets[1:]]
+        while len(rig.processor._detect.jobs) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        rig.detector.gate.set()
+        return await asyncio.gather(first, *rest)
+
+    results = asyncio.run(all_of_them())
+    assert rig.detector.batches == [2, 4]
+    assert sum(rig.embedder.batches) == 6
+    assert [len(result.outcomes) for result in results] == [2, 2, 2]
 
 
 def test_the_same_sample_in_two_sets_is_kept_apart(rig: Rig) -> None:
@@ -219,13 +265,12 @@ def test_under_the_policy_consistent_every_usable_face_is_embedded(rig: Rig) -> 
 
 
 def test_faces_that_do_not_agree_are_grouped_and_dropped_before_aggregation() -> None:
-    rig = Rig(ConsistencyLimits((1.0,), (0.5,)))
     alike, other = [picture(level) for level in (50, 52, 54)], picture(150)
     asked = request(*alike, other)
-    (warned,) = rig.process(asked)
-    (dropped,) = rig.process(replace(asked, consistency_policy=ConsistencyPolicy.DROP))
-    (refused,) = rig.process(replace(asked, consistency_policy=ConsistencyPolicy.REFUSE))
-    rig.processor.close()
+    with running(Rig(ConsistencyLimits((1.0,), (0.5,)))) as rig:
+        (warned,) = rig.process(asked)
+        (dropped,) = rig.process(replace(asked, consistency_policy=ConsistencyPolicy.DROP))
+        (refused,) = rig.process(replace(asked, consistency_policy=ConsistencyPolicy.REFUSE))
     place = sorted(digest_sample(data) for data in (*alike, other)).index(digest_sample(other))
     assert warned.groups == dropped.groups == refused.groups == tuple(int(index == place) for index in range(4))
     assert warned.aggregation is not None and len(warned.aggregation.weights) == 4
@@ -254,10 +299,17 @@ def test_known_embeddings_join_without_being_computed(rig: Rig) -> None:
 
 
 def test_a_set_that_breaks_the_batch_fails_alone(rig: Rig) -> None:
-    left, broken, right = rig.processor.process([request(picture(50)), request(picture(201)), request(picture(70))])
+    left, broken, right = rig.answers(request(picture(50)), request(picture(201)), request(picture(70)))
     assert isinstance(left, SetResult)
     assert isinstance(broken, InferenceFailedError)
     assert isinstance(right, SetResult)
+
+
+def test_memory_that_runs_out_for_many_samples_of_a_set_does_for_fewer(rig: Rig) -> None:
+    levels = (77, 78, 50, 51, 52)
+    (result,) = rig.process(request(*(picture(level) for level in levels)))
+    assert reasons(result) == {digest_sample(picture(level)): None for level in levels}
+    assert max(rig.detector.batches) == max(rig.embedder.batches) == 5
 
 
 def test_decoded_pixels_are_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,6 +317,21 @@ def test_decoded_pixels_are_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -
     rig.process(request(*(picture(level) for level in range(50, 55))))
     assert rig.detector.batches == [2, 2, 1]
     assert rig.embedder.batches == [5]
+
+
+def test_a_forward_pass_of_the_embedder_holds_so_many_faces_at_most() -> None:
+    with running(Rig(batch_size=2)) as rig:
+        rig.process(request(*(picture(level) for level in range(50, 55))))
+        assert rig.embedder.batches == [2, 2, 1]
+
+
+def test_past_its_deadline_a_set_is_given_up(rig: Rig) -> None:
+    async def late() -> SetResult:
+        return await rig.processor.process(request(picture(50)), time.monotonic() - 1.0)
+
+    with pytest.raises(DeadlineExceededError):
+        asyncio.run(late())
+    assert rig.detector.batches == []
 
 
 def test_warm_up_refuses_an_embedder_that_answers_nothing(rig: Rig) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from service.errors import DeviceUnavailableError, InferenceFailedError, PackError
-from service.runtime.onnx import CPU_PROVIDER, CUDA_PROVIDER, available_providers, load_session
+from service.errors import DeviceUnavailableError, InferenceFailedError, OutOfMemoryError, PackError
+from service.runtime.onnx import CPU_PROVIDER, CUDA_PROVIDER, OnnxSession, available_providers, load_session
 from service.settings import Device
 from tests.runtime.networks import doubling_network, with_external_data, write_network
 
@@ -101,6 +101,30 @@ class SilentlyFallenBack:
         self.get_providers = self._session.get_providers
         self.get_inputs = self._session.get_inputs
         self.run = self._session.run
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        onnxruntime.capi.onnxruntime_pybind11_state.Fail(
+            "[ONNXRuntimeError] : 1 : FAIL : BFCArena::AllocateRawInternal Failed to allocate memory for a buffer"
+        ),
+        onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException("CUDA failure 2: out of memory"),
+        onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException("std::bad_alloc"),
+        MemoryError(),
+    ],
+)
+def test_memory_that_ran_out_has_an_error_of_its_own(network: Path, told: Exception) -> None:
+    class Exhausted:
+        def __init__(self, session: onnxruntime.InferenceSession) -> None:
+            self.get_inputs, self.get_providers = session.get_inputs, session.get_providers
+
+        def run(self, *_arguments: object) -> None:
+            raise told
+
+    session = OnnxSession(Exhausted(onnxruntime.InferenceSession(network.read_bytes())), "network.onnx")
+    with pytest.raises(OutOfMemoryError, match=r"network\.onnx"):
+        session.run({})
 
 
 @pytest.fixture
