@@ -102,6 +102,12 @@ class Settings(BaseSettings):
         Path("~/.local/state/coreface"),
         description="Packs, embedded store and keys; made with mode 0700.",
     )
+    drain_delay_s: float = Field(
+        0.0,
+        ge=0,
+        description="How long the API, told to stop, still takes requests while `/health/ready` answers 503, so that a "
+        "balancer takes it out first, seconds.",
+    )
     redis_url: SecretStr | None = Field(
         None, description="Redis 7 or Valkey, `redis://`, `rediss://` or `unix://`; unset: embedded Valkey."
     )

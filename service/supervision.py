@@ -108,9 +108,11 @@ class Supervisor:
         environment: Mapping[str, str],
         store: EmbeddedValkey | None,
         ready_url: str,
+        drain_delay_s: float,
         report: Report,
     ) -> None:
-        """`environment` is the children's; with a `store` its URL is added. `ready_url` answers 200 when ready."""
+        """`environment` is the children's; with a `store` its URL is added. `ready_url` answers 200 when ready. The API
+        begins to stop `drain_delay_s` seconds after it was told to."""
         self._api = _Child(api)
         self._workers = [_Child(plan) for plan in workers]
         self._environment = dict(environment)
@@ -118,6 +120,7 @@ class Supervisor:
         self._store_restarts = _Restarts()
         self._store_up = False
         self._ready_url = ready_url
+        self._drain_delay_s = drain_delay_s
         self._report = report
         # Without the proxies of the environment: the service is on this machine.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -212,8 +215,8 @@ class Supervisor:
         """Whether everything ended by itself."""
         self._report("stopping")
         gracefully = True
-        for group in ([self._api], self._workers):
-            deadline = time.monotonic() + _STOP_TIMEOUT_S
+        for group, delay_s in (([self._api], self._drain_delay_s), (self._workers, 0.0)):
+            deadline = time.monotonic() + delay_s + _STOP_TIMEOUT_S
             for child in group:
                 child.ask_to_stop()
             for child in group:

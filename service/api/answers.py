@@ -208,7 +208,7 @@ class HealthAnswer(BaseModel):
 
 
 class CheckAnswer(BaseModel):
-    name: Literal["store", "engine", "pack"]
+    name: Literal["store", "engine", "pack", "process"]
     ok: bool
     detail: str
 

@@ -12,6 +12,7 @@ from starlette.types import Lifespan
 from service import __version__
 from service.api import health, packs, subjects, templates, verification
 from service.api.dependencies import ServiceParts
+from service.api.draining import Draining
 from service.api.openapi import install_openapi
 from service.api.problems import UnexpectedErrorMiddleware, install_problem_handlers
 from service.observability.metrics import Metrics
@@ -33,6 +34,7 @@ def build_application(open_parts: PartsOpener) -> FastAPI:
             yield
 
     app = _with_routes(lifespan)
+    app.state.draining = Draining()
     install_problem_handlers(app)
     # The last one added is the outermost.
     app.add_middleware(UnexpectedErrorMiddleware)

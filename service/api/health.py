@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.api.answers import CheckAnswer, HealthAnswer, ReadinessAnswer
 from service.api.dependencies import Parts, ServiceParts
+from service.api.draining import ProcessDraining
 from service.api.problem_documentation import problems
 from service.api.problems import problem_response
 from service.errors import CorefaceError, NotReadyError
@@ -30,9 +31,12 @@ async def live() -> HealthAnswer:
     responses=problems(NotReadyError),
     summary="Whether to send work here",
 )
-async def ready(request: Request, parts: Parts) -> ReadinessAnswer | Response:
-    """200 when store, engine and pack are all usable; 503 with the reason of each otherwise."""
-    checks = list(await asyncio.gather(_check_store(parts), _check_engine(parts), _check_pack(parts)))
+async def ready(request: Request, parts: Parts, draining: ProcessDraining) -> ReadinessAnswer | Response:
+    """200 when store, engine and pack are all usable; 503 with the reason of each otherwise, and once it stops."""
+    if draining.announced:
+        checks = [CheckAnswer(name="process", ok=False, detail="It is stopping; send work to another one.")]
+    else:
+        checks = list(await asyncio.gather(_check_store(parts), _check_engine(parts), _check_pack(parts)))
     if all(check.ok for check in checks):
         return ReadinessAnswer(status="ready", checks=checks)
     reasons = "; ".join(f"{check.name}: {check.detail}" for check in checks if not check.ok)

@@ -53,6 +53,7 @@ def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None
         environment=os.environ,
         store=EmbeddedValkey(settings.state_path) if settings.redis_url is None else None,
         ready_url=f"{url}/health/ready",
+        drain_delay_s=settings.drain_delay_s,
         report=_report,
     )
     raise typer.Exit(supervisor.run())
@@ -91,7 +92,7 @@ def _run_api(settings: Settings) -> None:
     application = create_app(settings)
     remedy = "Choose another --host or --port."
     with open_listener(settings.host, settings.port, who="The API", remedy=remedy) as listener:
-        asyncio.run(serve_http(application, listener))
+        asyncio.run(serve_http(application, listener, drain_delay_s=settings.drain_delay_s))
 
 
 def _worker_address(settings: Settings, number: int) -> tuple[str, ...]:

@@ -53,9 +53,8 @@ class RunningApi:
         self.sealer = AesGcmTemplateSealer((_KEY,))
         self._redis_url = redis_url
         self.pack = pack or make_pack()
-        config = uvicorn.Config(
-            build_application(self._open_parts), host="127.0.0.1", port=0, log_config=None, access_log=False
-        )
+        self.application = build_application(self._open_parts)
+        config = uvicorn.Config(self.application, host="127.0.0.1", port=0, log_config=None, access_log=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, daemon=True)
 

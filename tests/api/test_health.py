@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.api.draining import draining_of
 from service.types import EngineStatus
 from tests.api.conftest import LIMITS
 from tests.api.running_api import RunningApi
@@ -48,3 +49,13 @@ def test_metrics_are_answered_in_the_text_format(api: RunningApi) -> None:
     response = api.client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain")
     assert "coreface_requests_in_flight 1.0" in response.text
+
+
+def test_a_process_that_stops_says_so_and_lives_on(valkey_url: str) -> None:
+    with RunningApi(valkey_url, LIMITS) as api:
+        draining_of(api.application).announce()
+        response = api.client.get("/health/ready")
+        assert (response.status_code, response.json()["code"]) == (503, "not_ready")
+        assert response.json()["detail"] == "process: It is stopping; send work to another one."
+        assert api.client.get("/health/live").status_code == 200
+        assert api.client.get("/v1/packs/current").status_code == 200
