@@ -108,6 +108,7 @@ class Settings(BaseSettings):
         description="How long the API, told to stop, still takes requests while `/health/ready` answers 503, so that a "
         "balancer takes it out first, seconds.",
     )
+    packs_dir: Path | None = Field(None, description="Installed packs; unset: `packs` in the state directory.")
     redis_url: SecretStr | None = Field(
         None, description="Redis 7 or Valkey, `redis://`, `rediss://` or `unix://`; unset: embedded Valkey."
     )
@@ -144,4 +145,4 @@ class Settings(BaseSettings):
     @property
     def packs_path(self) -> Path:
         """Where installed packs lie, one directory each."""
-        return self.state_path / "packs"
+        return self.state_path / "packs" if self.packs_dir is None else self.packs_dir.expanduser()

@@ -41,6 +41,8 @@ def test_the_environment_is_read_nested(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert settings.engine is EngineKind.LOCAL
     assert settings.limits.max_samples == 7
     assert settings.packs_path == tmp_path / "packs"
+    monkeypatch.setenv("COREFACE_PACKS_DIR", "~/packs")
+    assert Settings().packs_path == Path.home() / "packs"
 
 
 @pytest.mark.parametrize(
