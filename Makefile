@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACK ?= opencv-sface
 
-.PHONY: help install serve test lint bench clean
+.PHONY: help install serve test cluster-test lint bench clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -33,6 +33,10 @@ serve: install  ## Start the service on http://127.0.0.1:8000.
 test: $(VENV)/.installed-test  ## Run every test.
 	@$(BIN)/coreface packs install $(PACK)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+cluster-test: $(VENV)/.installed-test  ## Run the tests of several processes behind HAProxy alone (haproxy, redis-server).
+	@$(BIN)/coreface packs install $(PACK)
+	@$(BIN)/python -m pytest tests/cluster
 
 lint: $(VENV)/.installed-test  ## Lint, format, types and import rules.
 	@$(BIN)/ruff check .

@@ -1,0 +1,64 @@
+"""A worker process without networks: `python -m tests.cluster.stub_worker PORT SECONDS`, settings from the environment.
+
+It serves the installed default pack's jobs with embeddings that depend on the digest of the sample alone, after SECONDS
+of compute for each set. A dead one is known within two seconds, rather than five.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from service.engine.worker import serve_jobs
+from service.errors import CorefaceError
+from service.runtime.pack import load_pack
+from service.settings import Settings
+from service.types import Aggregation, EmbeddedSample, SetRequest, SetResult
+from tests.engine.fake_worker import QUICK
+from tests.pipeline.fakes import embed
+
+
+class StubProcessor:
+    """`width`: of the embeddings; `service_s`: compute time of one set, seconds."""
+
+    def __init__(self, width: int, service_s: float) -> None:
+        self._width = width
+        self._service_s = service_s
+
+    def warm_up(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def process(self, requests: Sequence[SetRequest]) -> list[SetResult | CorefaceError]:
+        time.sleep(self._service_s * len(requests))
+        return [self._one(request) for request in requests]
+
+    def _one(self, request: SetRequest) -> SetResult:
+        fresh = [embed(sample.digest, width=self._width) for sample in request.samples]
+        outcomes = tuple(sorted((*fresh, *request.known), key=lambda outcome: outcome.digest))
+        embedded = [outcome for outcome in outcomes if isinstance(outcome, EmbeddedSample)]
+        aggregation = _mean(embedded) if embedded else None
+        groups = tuple(0 if isinstance(outcome, EmbeddedSample) else None for outcome in outcomes)
+        return SetResult(request.request_id, outcomes, aggregation, {"embed": self._service_s}, groups)
+
+
+def _mean(embedded: Sequence[EmbeddedSample]) -> Aggregation:
+    mean = np.mean([sample.embedding.vector for sample in embedded], axis=0)
+    norm = float(np.linalg.norm(mean))
+    weights = (1 / len(embedded),) * len(embedded)
+    return Aggregation((mean / norm).astype(np.float32), norm, (0,), weights)
+
+
+def main() -> None:
+    settings = Settings(host="127.0.0.1", worker_port=int(sys.argv[1]))
+    pack = load_pack(settings.packs_path / settings.pack)
+    processor = StubProcessor(pack.manifest.embedder.width, float(sys.argv[2]))
+    asyncio.run(serve_jobs(settings, pack.fingerprint, lambda: (processor, "StubExecutionProvider"), QUICK))
+
+
+if __name__ == "__main__":
+    main()
