@@ -15,11 +15,15 @@ import numpy as np
 
 from service.engine.worker import serve_jobs
 from service.errors import CorefaceError
+from service.pipeline.stages import Stage, StageRunner
 from service.runtime.pack import load_pack
 from service.settings import Settings
 from service.types import Aggregation, EmbeddedSample, SetRequest, SetResult
 from tests.engine.fake_worker import QUICK
 from tests.pipeline.fakes import embed
+
+_MOST_TOGETHER = 8
+"""Sets of one batch."""
 
 
 class StubProcessor:
@@ -29,11 +33,15 @@ class StubProcessor:
         self._width = width
         self._service_s = service_s
 
+    def attach(self, device: StageRunner, _decoders: StageRunner) -> None:
+        self._stage: Stage[SetRequest, SetResult] = device.add_stage("embed", self._work, max_cost=_MOST_TOGETHER)
+
     def warm_up(self) -> None: ...
 
-    def close(self) -> None: ...
+    async def process(self, request: SetRequest, deadline: float) -> SetResult:
+        return await self._stage.submit(request, deadline=deadline)
 
-    def process(self, requests: Sequence[SetRequest]) -> list[SetResult | CorefaceError]:
+    def _work(self, requests: Sequence[SetRequest]) -> list[SetResult | CorefaceError]:
         time.sleep(self._service_s * len(requests))
         return [self._one(request) for request in requests]
 
