@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import numpy as np
@@ -128,6 +129,12 @@ class TemplateStore(Protocol):
 
     async def find_by_set(self, set_key: str) -> Template | None:
         """The live template that was made from this very set (see `pipeline.set_keys`), if any."""
+        ...
+
+    def claim_set(self, set_key: str, wait_s: float) -> AbstractAsyncContextManager[Template | None]:
+        """The same for one who means to make and `put` it: where there is none, nobody else in the deployment begins to
+        make one within this context. Waits up to `wait_s` seconds for somebody who does already. Raises
+        `DeadlineExceededError`."""
         ...
 
     async def get(self, template_id: str) -> Template:

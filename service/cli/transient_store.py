@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from service.errors import RequestError, TemplateNotFoundError
 from service.types import EmbeddedSample, FacePolicy, SampleMaterial, Template
@@ -19,6 +20,11 @@ class TransientTemplateStore:
     async def find_by_set(self, set_key: str) -> Template | None:
         template_id = self._ids_by_set.get(set_key)
         return None if template_id is None else self._templates[template_id]
+
+    @asynccontextmanager
+    async def claim_set(self, set_key: str, wait_s: float) -> AsyncIterator[Template | None]:
+        """There is nobody else."""
+        yield await self.find_by_set(set_key)
 
     async def get(self, template_id: str) -> Template:
         if template_id not in self._templates:

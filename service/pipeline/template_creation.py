@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from service.calibration.quality_scale import QualityScale
@@ -78,7 +79,14 @@ class CreatedTemplate:
     """Of a fresh template; of a kept one the store has it."""
 
 
-_Made = tuple[Template, dict[str, float], SampleMaterial]
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What all who sent one set at one time share: a kept template, or a fresh one."""
+
+    template: Template
+    cached: bool
+    stage_seconds: dict[str, float]
+    material: SampleMaterial | None
 
 
 class TemplateCreator:
@@ -208,15 +216,26 @@ class TemplateCreator:
         self, upload: Upload, policies: SetPolicies, subject: str | None, started: float, *, keep: bool
     ) -> CreatedTemplate:
         key = self._set_key(upload.digests, policies, subject)
-        known = await self._store.find_by_set(key)
-        if known is not None:
-            return CreatedTemplate(known, reorder_reports(upload.digests, known.reports), True, {}, None)
         deadline = started + self._policy.timeout_s
-        template, stage_seconds, material = await self._flights.run(
-            (key, keep), lambda: self._compute(upload, policies, subject, key, keep, deadline)
+        made = await self._flights.run(
+            (key, keep), lambda: self._find_or_compute(upload, policies, subject, key, keep, deadline)
         )
-        reports = reorder_reports(upload.digests, template.reports)
-        return CreatedTemplate(template, reports, False, stage_seconds, material)
+        reports = reorder_reports(upload.digests, made.template.reports)
+        return CreatedTemplate(made.template, reports, made.cached, made.stage_seconds, made.material)
+
+    async def _find_or_compute(
+        self, upload: Upload, policies: SetPolicies, subject: str | None, key: str, keep: bool, deadline: float
+    ) -> _Made:
+        # A set that is not kept is no work that others would find done: it is looked up and not claimed.
+        looking = (
+            self._store.claim_set(key, deadline - time.monotonic())
+            if keep
+            else nullcontext(await self._store.find_by_set(key))
+        )
+        async with looking as known:
+            if known is not None:
+                return _Made(known, True, {}, None)
+            return await self._compute(upload, policies, subject, key, keep, deadline)
 
     async def _compute(
         self, upload: Upload, policies: SetPolicies, subject: str | None, key: str, keep: bool, deadline: float
@@ -249,7 +268,7 @@ class TemplateCreator:
             await self._store.put_embeddings(fresh, self._fingerprint, policies.face)
             if keep:
                 template = await self._store.put(template, key, material)
-        return template, {**result.stage_seconds, **clock.seconds}, material
+        return _Made(template, False, {**result.stage_seconds, **clock.seconds}, material)
 
     def _report(self, upload: Upload, result: SetResult) -> tuple[SampleReport, ...]:
         outcomes = (*upload.rejected, *result.outcomes)

@@ -28,6 +28,11 @@ def set_index_key(blinded_set_key: str) -> str:
     return f"{PREFIX}set:{blinded_set_key}"
 
 
+def set_claim_key(blinded_set_key: str) -> str:
+    """String with a short life: somebody makes the template of this very set."""
+    return f"{PREFIX}claim:{blinded_set_key}"
+
+
 def subject_index_key(blinded_subject: str) -> str:
     """Sorted set: ids of the templates of a subject, by the server time at which they expire."""
     return f"{PREFIX}subject:{blinded_subject}"

@@ -7,35 +7,45 @@ under that key, the names of its entries in the index of sets (`index`) and of s
 
 FIND = """
 local id = redis.call('GET', KEYS[1])
-if not id then return false end
-local found = redis.call('HMGET', ARGV[1] .. id, 'key', 'sealed')
-if not found[2] then return false end
-return {id, found[1], found[2]}
+if id then
+  local found = redis.call('HMGET', ARGV[1] .. id, 'key', 'sealed')
+  if found[2] then return {id, found[1], found[2]} end
+end
+if not KEYS[2] then return false end
+if redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3], 'NX') or redis.call('GET', KEYS[2]) == ARGV[2] then return 1 end
+return 0
 """
-"""KEYS: set index entry. ARGV: prefix of template names. Answers id, key and template."""
+"""KEYS: set index entry, claim where one is to be taken. ARGV: prefix of template names; value and life (ms) of the
+claim. Answers id, key and template; where there are none, whether the claim is the caller's (a command that is sent
+twice finds its own)."""
 
-# The first live template of a set stays; an entry whose template is gone (expired, erased) is replaced.
+# The first live template of a set stays; an entry whose template is gone (expired, erased) is replaced. The claim goes
+# last: a full server refuses the first thing that takes memory, unless something was changed before it.
 PUT = """
 local id = redis.call('GET', KEYS[1])
 if id then
   local kept = redis.call('HMGET', ARGV[1] .. id, 'key', 'sealed')
-  if kept[2] then return {id, kept[1], kept[2]} end
+  if kept[2] then
+    redis.call('DEL', KEYS[3])
+    return {id, kept[1], kept[2]}
+  end
 end
 redis.call('HSET', KEYS[2], 'key', ARGV[4], 'sealed', ARGV[5], 'material', ARGV[6],
-           'index', KEYS[1], 'subject', KEYS[3] or '', 'layout', ARGV[7])
+           'index', KEYS[1], 'subject', KEYS[4] or '', 'layout', ARGV[7])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-if KEYS[3] then
+redis.call('DEL', KEYS[3])
+if KEYS[4] then
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-  redis.call('ZADD', KEYS[3], now + ARGV[3], ARGV[2])
-  redis.call('PEXPIRE', KEYS[3], ARGV[3])
+  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
+  redis.call('ZADD', KEYS[4], now + ARGV[3], ARGV[2])
+  redis.call('PEXPIRE', KEYS[4], ARGV[3])
 end
 return false
 """
-"""KEYS: set index entry, template, subject index where there is a subject. ARGV: prefix of template names, id, life
-(ms), key, template, material, layout. Answers the template that is kept already: id, key, template."""
+"""KEYS: set index entry, template, claim, subject index where there is a subject. ARGV: prefix of template names, id,
+life (ms), key, template, material, layout. Answers the template that is kept already: id, key, template."""
 
 ERASE = """
 if redis.call('HEXISTS', KEYS[1], 'sealed') == 0 then return 0 end
@@ -65,3 +75,15 @@ redis.call('SET', KEYS[2], ARGV[3], 'PX', redis.call('PTTL', KEYS[1]), 'NX')
 return 1
 """
 """KEYS: template, its new set index entry. ARGV: template as it was read, new template, id."""
+
+RENEW = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+"""KEYS: claim. ARGV: its value, life (ms)."""
+
+DROP = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
+"""KEYS: claim. ARGV: its value."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
 
 from service.errors import RequestError, StoreUnavailableError, TemplateErasedError, TemplateNotFoundError
 from service.settings import Retention
 from service.store import keys, scripts
+from service.store.claims import Claim, Claims, new_claim
 from service.store.data_keys import DataKey
 from service.store.embedding_cache import EmbeddingCache
 from service.store.failures import reporting_failures
@@ -37,6 +39,7 @@ class RedisTemplateStore:
         self._sealer = PayloadSealer(ring, SealingPurpose.TEMPLATES)
         self._retention = retention
         self._cache = EmbeddingCache(redis, PayloadSealer(ring, SealingPurpose.EMBEDDINGS), retention.embedding_ttl_s)
+        self._claims = Claims(redis)
         self._find = redis.register_script(scripts.FIND)
         self._put = redis.register_script(scripts.PUT)
         self._erase = redis.register_script(scripts.ERASE)
@@ -47,6 +50,23 @@ class RedisTemplateStore:
         with reporting_failures():
             found = await self._find(keys=[self._set_index_key(set_key)], args=[keys.template_key("")])
         return None if found is None else self._unseal_found(found)
+
+    @asynccontextmanager
+    async def claim_set(self, set_key: str, wait_s: float) -> AsyncIterator[Template | None]:
+        claim, value = self._set_claim_key(set_key), new_claim()
+
+        async def find_or_claim() -> Template | Claim:
+            with reporting_failures():
+                found = await self._find(
+                    keys=[self._set_index_key(set_key), claim],
+                    args=[keys.template_key(""), value, self._claims.life_ms],
+                )
+            if isinstance(found, int):
+                return Claim.OURS if found else Claim.OTHERS
+            return self._unseal_found(found)
+
+        async with self._claims.outcome_or_turn(claim, value, find_or_claim, wait_s) as known:
+            yield known
 
     async def get(self, template_id: str) -> Template:
         _, key, sealed = await self._read(template_id, "sealed")
@@ -71,7 +91,7 @@ class RedisTemplateStore:
     async def put(self, template: Template, set_key: str, material: SampleMaterial) -> Template:
         name = keys.template_key(template.template_id)
         data_key = DataKey.new()
-        names = [self._set_index_key(set_key), name]
+        names = [self._set_index_key(set_key), name, self._set_claim_key(set_key)]
         if template.subject is not None:
             names.append(keys.subject_index_key(self._sealer.blind(template.subject)))
         sealed_material = await asyncio.to_thread(lambda: data_key.seal(encode_material(material), _MATERIAL))
@@ -209,6 +229,9 @@ class RedisTemplateStore:
 
     def _set_index_key(self, set_key: str) -> str:
         return keys.set_index_key(self._sealer.blind(set_key))
+
+    def _set_claim_key(self, set_key: str) -> str:
+        return keys.set_claim_key(self._sealer.blind(set_key))
 
 
 def _unreadable(error: Exception) -> StoreUnavailableError:

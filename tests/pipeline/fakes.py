@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,6 +142,10 @@ class MemoryStore:
 
     async def find_by_set(self, set_key: str) -> Template | None:
         return self.templates.get(self.sets.get(set_key, ""))
+
+    @asynccontextmanager
+    async def claim_set(self, set_key: str, wait_s: float) -> AsyncIterator[Template | None]:
+        yield await self.find_by_set(set_key)
 
     async def get(self, template_id: str) -> Template:
         if template_id not in self.templates:

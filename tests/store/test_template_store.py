@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from service.errors import StoreUnavailableError, TemplateErasedError, TemplateNotFoundError
 from service.settings import Retention
-from service.store import keys
+from service.store import keys, scripts
 from service.store.connection import connect_redis
 from service.store.records import encode_material
 from service.store.sealing import KeyRing
@@ -36,6 +36,11 @@ PATIENT_S = 10.0
 
 def make_store(redis: Redis, ring: KeyRing = (KEY,), retention: Retention = RETENTION) -> RedisTemplateStore:
     return RedisTemplateStore(redis, ring, retention)
+
+
+async def claim(store: RedisTemplateStore, set_key: str) -> Template | None:
+    async with store.claim_set(set_key, PATIENT_S) as known:
+        return known
 
 
 @pytest.fixture
@@ -341,6 +346,7 @@ class TestUnfitServers:
             lambda: store.get_material("tpl-1"),
             lambda: store.list_subject("anna"),
             lambda: store.find_by_set("set"),
+            lambda: claim(store, "set"),
             lambda: store.put(make_template("tpl-2"), "set", MATERIAL),
             lambda: store.erase("tpl-1"),
             lambda: store.get_embeddings(["a"], FINGERPRINT, FacePolicy.LARGEST),
@@ -379,6 +385,58 @@ async def test_a_template_is_replaced_under_its_id_and_key(store: RedisTemplateS
     assert sorted(await redis.keys("*")) == [keys.template_key("tpl-1").encode()]
     with pytest.raises(TemplateErasedError):
         await store.replace(new, old, "old set")
+
+
+async def test_a_set_that_is_being_made_is_waited_for(store: RedisTemplateStore, redis: Redis) -> None:
+    other = make_store(redis)
+    async with store.claim_set("set", 10.0) as known:
+        assert known is None
+        waiting = asyncio.create_task(claim(other, "set"))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        assert await store.find_by_set("set") is None, "a look does not wait"
+        await store.put(make_template(), "set", MATERIAL)
+        found = await waiting
+    assert found is not None
+    assert_same_template(found, make_template())
+    assert not await redis.keys("coreface:claim:*"), "kept in one step with the template"
+    async with store.claim_set("set", 10.0) as known:
+        assert known is not None
+    assert not await redis.keys("coreface:claim:*"), "what is kept is not claimed"
+
+
+async def test_the_next_one_makes_what_failed(store: RedisTemplateStore, redis: Redis) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with store.claim_set("set", 10.0):
+            raise ZeroDivisionError
+    assert not await redis.keys("*")
+    assert await claim(make_store(redis), "set") is None
+
+
+async def test_a_claim_has_a_short_life_and_tells_nothing(store: RedisTemplateStore, redis: Redis) -> None:
+    async with store.claim_set("set-of-one-subject", 10.0):
+        (name,) = await redis.keys("*")
+        assert 0 < await redis.pttl(name) <= 3000
+        assert b"set-of-one-subject" not in name
+        await store.put(make_template(), "another set", MATERIAL)
+        assert await redis.exists(name), "another set's"
+
+
+async def test_a_claim_that_is_sent_twice_finds_itself(redis: Redis) -> None:
+    asked = [await redis.eval(scripts.FIND, 2, "index", "claim", "", value, 1000) for value in ("a", "a", "b")]
+    assert asked == [1, 1, 0]
+
+
+async def test_a_full_server_still_answers_what_it_keeps(make_server: Callable[..., RunningServer]) -> None:
+    server = make_server("--maxmemory-policy", "noeviction")
+    redis = connect_redis(server.url, timeout_s=PATIENT_S)
+    store = make_store(redis)
+    await store.put(make_template(), "set", MATERIAL)
+    await redis.config_set("maxmemory", "1mb")
+    assert await claim(store, "set") is not None
+    with pytest.raises(StoreUnavailableError, match="full"):
+        await claim(store, "another set")
+    await redis.aclose()
 
 
 async def test_every_id_is_told(store: RedisTemplateStore) -> None:
