@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from service.api.application import build_application
 from service.api.dependencies import ServiceParts
+from service.api.idempotency import IdempotentAnswers
 from service.calibration.calibrator import PackCalibrator
 from service.engine.local import LocalEngine
 from service.engine.remote import RemoteEngine
@@ -18,9 +19,10 @@ from service.pipeline.batch_verification import BatchVerifier
 from service.pipeline.template_creation import TemplateCreator
 from service.pipeline.verification import Verifier
 from service.policies import creation_policy, quality_scale
-from service.protocols import TemplateEngine, TemplateSealer, TemplateStore
+from service.protocols import AnswerStore, TemplateEngine, TemplateSealer, TemplateStore
 from service.runtime.pack import Pack, load_pack
 from service.settings import EngineKind, Settings
+from service.store.answer_store import RedisAnswerStore
 from service.store.connection import connect_redis
 from service.store.sealing import AesGcmTemplateSealer, KeyRing, PayloadSealer, SealingPurpose, load_key_ring
 from service.store.template_store import RedisTemplateStore
@@ -52,6 +54,7 @@ async def _open_parts(
     queues = [redis if url == redis_url else connect_redis(url) for url in settings.queue_url_list]
     sealer = AesGcmTemplateSealer(ring)
     store = RedisTemplateStore(redis, ring, settings.retention)
+    answers = RedisAnswerStore(redis, ring, settings.retention.idempotency_ttl_s)
     engine: LocalEngine | RemoteEngine
     if settings.engine is EngineKind.LOCAL:
         # Only here: an API process with a remote engine loads no decoder and no network.
@@ -68,7 +71,7 @@ async def _open_parts(
     metrics.follow_gate(engine.gate)
     try:
         await engine.start()
-        yield assemble_parts(settings, pack, engine, store, sealer, metrics)
+        yield assemble_parts(settings, pack, engine, store, answers, sealer, metrics)
     finally:
         await engine.stop()
         for client in {redis, *queues}:
@@ -80,6 +83,7 @@ def assemble_parts(
     pack: Pack,
     engine: TemplateEngine,
     store: TemplateStore,
+    answers: AnswerStore,
     sealer: TemplateSealer,
     metrics: Metrics,
 ) -> ServiceParts:
@@ -110,6 +114,7 @@ def assemble_parts(
         creator=creator,
         verifier=verifier,
         batch_verifier=BatchVerifier(verifier, store, calibrator, fingerprint=pack.fingerprint),
+        answers=IdempotentAnswers(answers, timeout_s=settings.limits.request_timeout_s),
         limits=settings.limits,
         metrics=metrics,
     )

@@ -3,6 +3,7 @@
     CorefaceError
     +- RequestError                        what is wrong with the request
     |  +- InvalidRequestError              400 invalid_request
+    |  +- InvalidIdempotencyKeyError       400 invalid_idempotency_key
     |  +- UnsupportedContentTypeError      415 unsupported_content_type
     |  +- RequestTooLargeError             413 request_too_large
     |  +- TooManySamplesError              413 too_many_samples
@@ -15,6 +16,7 @@
     |  +- SealedTemplateExpiredError       422 sealed_template_expired
     |  +- UnknownOperatingPointError       422 unknown_operating_point
     |  +- UnsupportedOperatingPointError   422 unsupported_operating_point   (too few data behind it)
+    |  +- IdempotencyKeyReusedError        422 idempotency_key_reused
     |  +- TemplateNotFoundError            404 template_not_found
     |  +- TemplateErasedError              410 template_erased
     |  +- FingerprintMismatchError         409 fingerprint_mismatch
@@ -84,6 +86,11 @@ class RequestError(CorefaceError):
 
 class InvalidRequestError(RequestError):
     pass
+
+
+class InvalidIdempotencyKeyError(RequestError):
+    code = "invalid_idempotency_key"
+    title = "Invalid idempotency key"
 
 
 class UnsupportedContentTypeError(RequestError):
@@ -164,6 +171,12 @@ class UnsupportedOperatingPointError(RequestError):
     code = "unsupported_operating_point"
     status = 422
     title = "Operating point without enough data"
+
+
+class IdempotencyKeyReusedError(RequestError):
+    code = "idempotency_key_reused"
+    status = 422
+    title = "Idempotency key of another request"
 
 
 class TemplateNotFoundError(RequestError):

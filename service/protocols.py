@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.decisions import CalibratedScore
 from service.errors import RequestError
+from service.kept_answers import KeptAnswer
 from service.types import (
     Aggregation,
     Detection,
@@ -175,6 +176,24 @@ class TemplateStore(Protocol):
 
     async def ping(self) -> None:
         """Raises `StoreUnavailableError` with the reason when templates could not be kept safely."""
+        ...
+
+
+class AnswerStore(Protocol):
+    """Keeps answers by idempotency key, sealed. Every method raises `StoreUnavailableError` and, where the key is that
+    of another request, `IdempotencyKeyReusedError`."""
+
+    def claim_answer(
+        self, key: str, request_digest: str, wait_s: float
+    ) -> AbstractAsyncContextManager[KeptAnswer | None]:
+        """The answer that is kept; where there is none, nobody else in the deployment begins to work on it within this
+        context, which should put one. Waits up to `wait_s` seconds for somebody who does already. Raises
+        `DeadlineExceededError`, and `TemplateErasedError` or `TemplateNotFoundError` where a template that the answer
+        tells of is gone."""
+        ...
+
+    async def put_answer(self, key: str, request_digest: str, answer: KeptAnswer) -> KeptAnswer:
+        """Keep it. Answers the one now kept: one that was stored first wins. Raises as `claim_answer`."""
         ...
 
 

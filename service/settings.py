@@ -65,6 +65,9 @@ class Retention(BaseModel):
     tombstone_ttl_s: PositiveInt = Field(
         90 * 86400, description="How long an erased template answers 410 rather than 404, seconds."
     )
+    idempotency_ttl_s: PositiveInt = Field(
+        86400, description="How long an answer is given again to its `Idempotency-Key`, seconds."
+    )
 
 
 class Settings(BaseSettings):

@@ -7,6 +7,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from service.api.idempotency import IdempotentAnswers
 from service.observability.metrics import Metrics
 from service.pipeline.batch_verification import BatchVerifier
 from service.pipeline.template_creation import TemplateCreator
@@ -27,6 +28,7 @@ class ServiceParts:
     creator: TemplateCreator
     verifier: Verifier
     batch_verifier: BatchVerifier
+    answers: IdempotentAnswers
     limits: Limits
     metrics: Metrics
 

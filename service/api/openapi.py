@@ -18,10 +18,13 @@ from service.api.bodies import (
     TemplateBody,
     VerifyBody,
 )
+from service.api.idempotency import KEY_HEADER, MAX_KEY_LENGTH, REPLAYED_HEADER, is_final
 from service.api.multipart_body import SAMPLES_FIELD
 from service.types import ConsistencyPolicy, FacePolicy
 
 _REFERENCES = "#/components/schemas/{model}"
+_KEY_REFERENCE = {"$ref": f"#/components/parameters/{KEY_HEADER}"}
+_REPLAYED_REFERENCE = {"$ref": f"#/components/headers/{REPLAYED_HEADER}"}
 
 _SAMPLES: dict[str, Any] = {
     "type": "array",
@@ -60,6 +63,19 @@ _BODIES: dict[str, tuple[type[BaseModel], dict[str, Any] | None]] = {
     "/v1/verify/references": (ReferencesBody, None),
 }
 """What the routes read as streams: JSON, and the form where there is one."""
+_IDEMPOTENT = frozenset(_BODIES) - {"/v1/templates/{template_id}/report"}
+"""The routes that heed an idempotency key."""
+_KEY_PARAMETER: dict[str, Any] = {
+    "name": KEY_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Of your making, one for each request: who sends a request again gets the answer of the first time.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
+}
+_REPLAYED: dict[str, Any] = {
+    "description": "`true`: this is the answer of the first time.",
+    "schema": {"type": "string", "enum": ["true"]},
+}
 
 
 def install_openapi(app: FastAPI) -> None:
@@ -77,7 +93,10 @@ def _build(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes
     )
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    components = document.setdefault("components", {})
+    components["parameters"] = {KEY_HEADER: _KEY_PARAMETER}
+    components["headers"] = {REPLAYED_HEADER: _REPLAYED}
+    schemas = components.setdefault("schemas", {})
     _add_schema(schemas, ProblemDocument)
     # FastAPI adds its own form of a validation error to every route with a parameter; this service answers problems.
     for name in ("HTTPValidationError", "ValidationError"):
@@ -91,7 +110,13 @@ def _build(app: FastAPI) -> dict[str, Any]:
         content = {"application/json": {"schema": {"$ref": _REFERENCES.format(model=model.__name__)}}}
         if form is not None:
             content = {"multipart/form-data": {"schema": form}, **content}
-        document["paths"][path]["post"]["requestBody"] = {"required": True, "content": content}
+        operation = document["paths"][path]["post"]
+        operation["requestBody"] = {"required": True, "content": content}
+        if path in _IDEMPOTENT:
+            operation.setdefault("parameters", []).append(_KEY_REFERENCE)
+            for status, response in operation["responses"].items():
+                if is_final(int(status)):
+                    response["headers"] = {REPLAYED_HEADER: _REPLAYED_REFERENCE}
     return document
 
 

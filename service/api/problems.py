@@ -67,6 +67,11 @@ def json_pointer(location: Sequence[str | int]) -> str:
     return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1")[:64] for part in location)
 
 
+def note_problem(scope: Scope, code: str) -> None:
+    """For the request's log line and metrics."""
+    scope.setdefault("state", {})["problem_code"] = code
+
+
 def problem_response(
     scope: Scope,
     status: int,
@@ -77,8 +82,8 @@ def problem_response(
     members: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """One problem document; notes the code for the request's log line and metrics."""
-    scope.setdefault("state", {})["problem_code"] = code
+    """One problem document, and a note of it."""
+    note_problem(scope, code)
     document = ProblemDocument(
         type=f"urn:coreface:problem:{code}",
         title=title,

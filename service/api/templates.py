@@ -10,13 +10,16 @@ from service.api.answers import StoredTemplateAnswer, TemplateAnswer, encode_bas
 from service.api.bodies import Include
 from service.api.dependencies import Parts, ServiceParts, refuse_under_load
 from service.api.disconnection import run_while_connected
+from service.api.idempotency import digest_samples, idempotency_key, success
 from service.api.problem_documentation import problems
 from service.api.uploads import read_added_samples, read_template_upload
 from service.errors import (
     DeadlineExceededError,
     FingerprintMismatchError,
+    IdempotencyKeyReusedError,
     InconsistentSetError,
     InferenceFailedError,
+    InvalidIdempotencyKeyError,
     InvalidRequestError,
     NoSamplesError,
     NotReadyError,
@@ -31,6 +34,7 @@ from service.errors import (
     TooManySamplesError,
     UnsupportedContentTypeError,
 )
+from service.kept_answers import KeptAnswer
 from service.pipeline.template_creation import CreatedTemplate
 
 UPLOAD_ERRORS = (
@@ -49,6 +53,8 @@ UPLOAD_ERRORS = (
     DeadlineExceededError,
 )
 """What a route that takes a sample set may answer."""
+KEY_ERRORS = (InvalidIdempotencyKeyError, IdempotencyKeyReusedError)
+"""The same of a route that takes an idempotency key."""
 _TEMPLATE_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
@@ -58,51 +64,55 @@ router = APIRouter(prefix="/v1/templates", tags=["templates"])
     "",
     status_code=201,
     response_model=TemplateAnswer,
-    response_model_exclude_unset=True,
     responses={
         200: {"model": TemplateAnswer, "description": "Kept already"},
-        **problems(*UPLOAD_ERRORS, FingerprintMismatchError),
+        **problems(*UPLOAD_ERRORS, *KEY_ERRORS, FingerprintMismatchError),
     },
     summary="Create a template from a sample set",
     dependencies=[Depends(refuse_under_load)],
 )
-async def create_template(request: Request, response: Response, parts: Parts) -> TemplateAnswer:
+async def create_template(request: Request, parts: Parts) -> Response:
     """Images of one subject in, one template out, with what became of each image.
 
     201 for a new template, 200 when this very set was sent before and its template is still kept.
     """
+    key = idempotency_key(request)
     upload = await read_template_upload(request, parts.limits)
-    created = await run_while_connected(
-        request, parts.creator.create(upload.samples, upload.policies, subject=upload.subject)
+    digests = await digest_samples(key, upload.samples)
+
+    async def work() -> KeptAnswer:
+        created = await parts.creator.create(upload.samples, upload.policies, digests=digests, subject=upload.subject)
+        return _created_answer(parts, upload.include, created)
+
+    return await parts.answers.answer(
+        request, key, lambda: (digests, upload.policies, sorted(upload.include), upload.subject), work
     )
-    _count(parts, created)
-    response.status_code = 200 if created.cached else 201
-    response.headers["Location"] = f"/v1/templates/{created.template.template_id}"
-    return _template_answer(parts, upload.include, created)
 
 
 @router.post(
     "/{template_id}/samples",
     status_code=201,
     response_model=TemplateAnswer,
-    response_model_exclude_unset=True,
     responses={
         200: {"model": TemplateAnswer, "description": "Kept already"},
-        **problems(*UPLOAD_ERRORS, FingerprintMismatchError, TemplateNotFoundError, TemplateErasedError),
+        **problems(*UPLOAD_ERRORS, *KEY_ERRORS, FingerprintMismatchError, TemplateNotFoundError, TemplateErasedError),
     },
     summary="Make a template from a kept one and further samples",
     dependencies=[Depends(refuse_under_load)],
 )
-async def add_samples(request: Request, response: Response, template_id: str, parts: Parts) -> TemplateAnswer:
+async def add_samples(request: Request, template_id: str, parts: Parts) -> Response:
     """A new template with an id of its own, the very one that all samples sent at once would make; the kept one stays
     as it is until it expires or is erased. 200 when that template is kept already."""
     known_template_id(template_id)
+    key = idempotency_key(request)
     added = await read_added_samples(request, parts.limits)
-    created = await run_while_connected(request, parts.creator.add(template_id, added.samples))
-    _count(parts, created)
-    response.status_code = 200 if created.cached else 201
-    response.headers["Location"] = f"/v1/templates/{created.template.template_id}"
-    return _template_answer(parts, added.include, created)
+    digests = await digest_samples(key, added.samples)
+
+    async def work() -> KeptAnswer:
+        created = await parts.creator.add(template_id, added.samples, digests=digests)
+        return _created_answer(parts, added.include, created)
+
+    return await parts.answers.answer(request, key, lambda: (digests, sorted(added.include)), work)
 
 
 @router.post(
@@ -170,11 +180,18 @@ def known_template_id(template_id: str) -> str:
     return template_id
 
 
-def _count(parts: ServiceParts, created: CreatedTemplate) -> None:
+def _created_answer(parts: ServiceParts, include: frozenset[Include], created: CreatedTemplate) -> KeptAnswer:
     parts.metrics.template_answered(cached=created.cached)
     parts.metrics.stages_timed(created.stage_seconds)
     if not created.cached:
         parts.metrics.set_reported(created.reports)
+    template_id = created.template.template_id
+    return success(
+        _template_answer(parts, include, created),
+        status=200 if created.cached else 201,
+        location=f"/v1/templates/{template_id}",
+        template_ids=[template_id],
+    )
 
 
 def _template_answer(parts: ServiceParts, include: frozenset[Include], created: CreatedTemplate) -> TemplateAnswer:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from collections.abc import Iterable
+
+from fastapi import APIRouter, Request, Response
 
 from service.api.answers import (
     BatchAnswer,
@@ -15,9 +17,9 @@ from service.api.answers import (
 )
 from service.api.bodies import PairsBody, ReferencesBody, SideBody
 from service.api.dependencies import Parts, ServiceParts
-from service.api.disconnection import run_while_connected
+from service.api.idempotency import digest_samples, idempotency_key, success
 from service.api.problem_documentation import problems
-from service.api.templates import UPLOAD_ERRORS
+from service.api.templates import KEY_ERRORS, UPLOAD_ERRORS
 from service.api.uploads import read_json_body, read_verify_body
 from service.errors import (
     DeadlineExceededError,
@@ -36,8 +38,18 @@ from service.errors import (
     UnsupportedContentTypeError,
     UnsupportedOperatingPointError,
 )
+from service.kept_answers import KeptAnswer
 from service.pipeline.batch_verification import BatchVerification, Outcome
-from service.pipeline.verification import SampleSide, SealedSide, Side, SideReport, StoredSide, VectorSide
+from service.pipeline.set_keys import digest_sample
+from service.pipeline.verification import (
+    SampleSide,
+    SealedSide,
+    Side,
+    SideReport,
+    StoredSide,
+    VectorSide,
+    Verification,
+)
 from service.types import SetPolicies, are_consistent
 
 _SIDE_ERRORS = (
@@ -64,20 +76,30 @@ router = APIRouter(prefix="/v1/verify", tags=["verification"])
 
 @router.post(
     "",
-    responses=problems(*UPLOAD_ERRORS, *_SIDE_ERRORS, *_POINT_ERRORS),
+    response_model=VerifyAnswer,
+    responses=problems(*UPLOAD_ERRORS, *KEY_ERRORS, *_SIDE_ERRORS, *_POINT_ERRORS),
     summary="Compare two sides",
 )
-async def verify(request: Request, parts: Parts) -> VerifyAnswer:
+async def verify(request: Request, parts: Parts) -> Response:
     """Reference against probe at one operating point. Sample sets sent here are not stored as templates.
 
     `match` is answered for a finite score at or above the threshold only; whatever fails is a problem document and
     never a decision.
     """
+    key = idempotency_key(request)
     body = await read_verify_body(request, parts.limits)
-    verification = await run_while_connected(
-        request,
-        parts.verifier.verify(_side(body.reference), _side(body.probe), body.operating_point, explain=body.explain),
+    reference, probe = [await _side(side, key) for side in (body.reference, body.probe)]
+
+    async def work() -> KeptAnswer:
+        verification = await parts.verifier.verify(reference, probe, body.operating_point, explain=body.explain)
+        return success(_verify_answer(parts, verification), template_ids=_stored_ids((reference, probe)))
+
+    return await parts.answers.answer(
+        request, key, lambda: (_described(reference), _described(probe), body.operating_point, body.explain), work
     )
+
+
+def _verify_answer(parts: ServiceParts, verification: Verification) -> VerifyAnswer:
     calibrated = verification.comparison.calibrated
     point = calibrated.operating_point
     for report in (verification.reference, verification.probe):
@@ -101,30 +123,54 @@ async def verify(request: Request, parts: Parts) -> VerifyAnswer:
 
 @router.post(
     "/batch",
-    responses=problems(*_BATCH_ERRORS),
+    response_model=BatchAnswer,
+    responses=problems(*_BATCH_ERRORS, *KEY_ERRORS),
     summary="Compare many pairs of templates",
 )
-async def verify_batch(request: Request, parts: Parts) -> BatchAnswer:
+async def verify_batch(request: Request, parts: Parts) -> Response:
     """Up to 1,000 pairs of template ids, each decided for itself. A pair with a template that is gone, or of another
     pack, has an `error` and no decision; the rest are answered."""
+    key = idempotency_key(request)
     body = await read_json_body(request, parts.limits, PairsBody)
     pairs = [(pair.reference, pair.probe) for pair in body.pairs]
-    verifying = parts.batch_verifier.verify_pairs(pairs, body.operating_point)
-    return _batch_answer(parts, await run_while_connected(request, verifying))
+
+    async def work() -> KeptAnswer:
+        verification = await parts.batch_verifier.verify_pairs(pairs, body.operating_point)
+        compared = [
+            pair
+            for pair, outcome in zip(pairs, verification.outcomes, strict=True)
+            if not isinstance(outcome, RequestError)
+        ]
+        return success(_batch_answer(parts, verification), template_ids=[each for pair in compared for each in pair])
+
+    return await parts.answers.answer(request, key, lambda: (pairs, body.operating_point), work)
 
 
 @router.post(
     "/references",
-    responses=problems(*UPLOAD_ERRORS, *_BATCH_ERRORS, *_SIDE_ERRORS),
+    response_model=BatchAnswer,
+    responses=problems(*UPLOAD_ERRORS, *_BATCH_ERRORS, *KEY_ERRORS, *_SIDE_ERRORS),
     summary="Compare one probe with several references",
 )
-async def verify_references(request: Request, parts: Parts) -> BatchAnswer:
+async def verify_references(request: Request, parts: Parts) -> Response:
     """Up to 32 stored references against one probe, each decided for itself. This is verification, repeated: the chance
     of a false match grows with every reference, see `expected_false_matches`."""
+    key = idempotency_key(request)
     body = await read_json_body(request, parts.limits, ReferencesBody)
-    references = [_side(side) for side in body.references]
-    verifying = parts.batch_verifier.verify_references(references, _side(body.probe), body.operating_point)
-    return _batch_answer(parts, await run_while_connected(request, verifying))
+    references, probe = [await _side(side, key) for side in body.references], await _side(body.probe, key)
+
+    async def work() -> KeptAnswer:
+        verification = await parts.batch_verifier.verify_references(references, probe, body.operating_point)
+        compared = [
+            reference
+            for reference, outcome in zip(references, verification.outcomes, strict=True)
+            if not isinstance(outcome, RequestError)
+        ]
+        return success(_batch_answer(parts, verification), template_ids=_stored_ids((*compared, probe)))
+
+    return await parts.answers.answer(
+        request, key, lambda: (list(map(_described, references)), _described(probe), body.operating_point), work
+    )
 
 
 def _batch_answer(parts: ServiceParts, verification: BatchVerification) -> BatchAnswer:
@@ -156,7 +202,7 @@ def _pair_entry(outcome: Outcome) -> PairEntry:
     )
 
 
-def _side(body: SideBody) -> Side:
+async def _side(body: SideBody, key: str | None) -> Side:
     if body.template_id is not None:
         return StoredSide(body.template_id)
     if body.vector is not None:
@@ -165,7 +211,23 @@ def _side(body: SideBody) -> Side:
         return SealedSide(body.sealed_template)
     defaults = SetPolicies()
     policies = SetPolicies(body.face_policy or defaults.face, body.consistency_policy or defaults.consistency)
-    return SampleSide(tuple(body.samples or ()), policies)
+    samples = tuple(body.samples or ())
+    return SampleSide(samples, policies, await digest_samples(key, samples))
+
+
+def _described(side: Side) -> object:
+    """What a request says of a side, with digests for bytes."""
+    match side:
+        case SampleSide(_, policies, digests):
+            return (digests, policies)
+        case SealedSide(data):
+            return digest_sample(data)
+        case _:
+            return side
+
+
+def _stored_ids(sides: Iterable[Side]) -> list[str]:
+    return [side.template_id for side in sides if isinstance(side, StoredSide)]
 
 
 def _contributions(report: SideReport) -> list[ContributionEntry] | None:

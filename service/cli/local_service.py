@@ -12,7 +12,7 @@ from service.api.dependencies import ServiceParts
 from service.app import assemble_parts
 from service.assembly import build_local_engine
 from service.cli.operator_settings import read_settings
-from service.cli.transient_store import TransientTemplateStore
+from service.cli.transient_store import TransientAnswerStore, TransientTemplateStore
 from service.engine.local import running
 from service.observability.metrics import Metrics
 from service.runtime.pack import load_pack
@@ -28,6 +28,7 @@ def local_application() -> FastAPI:
     @asynccontextmanager
     async def open_parts(metrics: Metrics) -> AsyncIterator[ServiceParts]:
         async with running(build_local_engine(pack, settings)) as engine:
-            yield assemble_parts(settings, pack, engine, TransientTemplateStore(), sealer, metrics)
+            store, answers = TransientTemplateStore(), TransientAnswerStore()
+            yield assemble_parts(settings, pack, engine, store, answers, sealer, metrics)
 
     return build_application(open_parts)

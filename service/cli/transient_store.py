@@ -1,4 +1,4 @@
-"""A template store that lives as long as one command, for `--local`: nothing is kept, nothing is needed."""
+"""Stores that live as long as one command, for `--local`: nothing is kept, nothing is needed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from service.errors import RequestError, TemplateNotFoundError
+from service.kept_answers import KeptAnswer
 from service.types import EmbeddedSample, FacePolicy, SampleMaterial, Template
 
 
@@ -69,3 +70,14 @@ class TransientTemplateStore:
 
     async def ping(self) -> None:
         """Always there."""
+
+
+class TransientAnswerStore:
+    """The `AnswerStore` of a single run, which repeats no request: keeps no answers."""
+
+    @asynccontextmanager
+    async def claim_answer(self, key: str, request_digest: str, wait_s: float) -> AsyncIterator[KeptAnswer | None]:
+        yield None
+
+    async def put_answer(self, key: str, request_digest: str, answer: KeptAnswer) -> KeptAnswer:
+        return answer

@@ -114,9 +114,15 @@ class TemplateCreator:
         self._flights: SingleFlight[_Made] = SingleFlight()
 
     async def create(
-        self, samples: Sequence[bytes], policies: SetPolicies, *, subject: str | None = None, keep: bool = True
+        self,
+        samples: Sequence[bytes],
+        policies: SetPolicies,
+        *,
+        digests: Sequence[str] | None = None,
+        subject: str | None = None,
+        keep: bool = True,
     ) -> CreatedTemplate:
-        """One template from the encoded images of one subject.
+        """One template from the encoded images of one subject. `digests`: of the samples, where they are at hand.
 
         With `keep` the template is stored and can be named by its id; without, only the embeddings are cached.
         Raises `NoSamplesError`, `TooManySamplesError`, `NoUsableSampleError`, `InconsistentSetError`,
@@ -124,12 +130,14 @@ class TemplateCreator:
         """
         self._check_count(len(samples), self._policy.max_samples)
         started = time.monotonic()
-        upload = await asyncio.to_thread(read_upload, samples, self._limits)
+        upload = await asyncio.to_thread(read_upload, samples, self._limits, digests)
         return await self._create(upload, policies, subject, started, keep=keep)
 
-    async def add(self, template_id: str, samples: Sequence[bytes]) -> CreatedTemplate:
+    async def add(
+        self, template_id: str, samples: Sequence[bytes], *, digests: Sequence[str] | None = None
+    ) -> CreatedTemplate:
         """One template from the samples of a kept one and further ones, as if all had been sent at once. The kept one
-        stays.
+        stays. `digests`: of the further ones, where they are at hand.
 
         Raises as `create`, and `TemplateNotFoundError`, `TemplateErasedError`, `FingerprintMismatchError`.
         """
@@ -137,7 +145,7 @@ class TemplateCreator:
         started = time.monotonic()
         kept = await self._of_this_pack(template_id)
         material = await self._store.get_material(template_id)
-        upload = await asyncio.to_thread(read_upload, samples, self._limits)
+        upload = await asyncio.to_thread(read_upload, samples, self._limits, digests)
         upload = upload.joined_to(list(dict.fromkeys(report.digest for report in kept.reports)), material)
         self._check_count(len(set(upload.digests)), self._policy.max_template_samples)
         return await self._create(upload, material.policies, kept.subject, started, keep=True)

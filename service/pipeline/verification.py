@@ -43,6 +43,8 @@ class SealedSide:
 class SampleSide:
     samples: tuple[bytes, ...]
     policies: SetPolicies
+    digests: tuple[str, ...] | None = None
+    """Of the samples, where they are at hand."""
 
 
 Side = StoredSide | VectorSide | SealedSide | SampleSide
@@ -166,8 +168,8 @@ class Verifier:
                 return replace(self._from_template(self._sealer.unseal(data)), kept_id=None)
             case VectorSide():
                 return self._from_values(side)
-            case SampleSide(samples, policies):
-                created = await self._creator.create(samples, policies, keep=False)
+            case SampleSide(samples, policies, digests):
+                created = await self._creator.create(samples, policies, digests=digests, keep=False)
                 return Descriptor.of_samples(created)
 
     def _from_template(self, template: Template) -> Descriptor:

@@ -1,4 +1,4 @@
-"""What a broken store means to those who use it."""
+"""What a broken store, or one that does not have it any more, means to those who use it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
-from service.errors import StoreUnavailableError
+from service.errors import RequestError, StoreUnavailableError, TemplateErasedError, TemplateNotFoundError
 from service.store.connection import CONNECTION_FAILURES
 
 
@@ -22,3 +22,10 @@ def reporting_failures() -> Iterator[None]:
         raise StoreUnavailableError("The template store is read-only.") from error
     except CONNECTION_FAILURES as error:
         raise StoreUnavailableError(f"The template store does not answer ({type(error).__name__}).") from error
+
+
+def absent_template(template_id: str, layout: object) -> RequestError:
+    """Why there is no template under this id; `layout` is what the store has left of it."""
+    if layout is None:
+        return TemplateNotFoundError("No template has this id; it may have expired.")
+    return TemplateErasedError(f"Template {template_id} was erased.")

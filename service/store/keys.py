@@ -33,6 +33,11 @@ def set_claim_key(blinded_set_key: str) -> str:
     return f"{PREFIX}claim:{blinded_set_key}"
 
 
+def answer_key(blinded_idempotency_key: str) -> str:
+    """String: who works on the answer, with a short life; then the answer, sealed."""
+    return f"{PREFIX}answer:{blinded_idempotency_key}"
+
+
 def subject_index_key(blinded_subject: str) -> str:
     """Sorted set: ids of the templates of a subject, by the server time at which they expire."""
     return f"{PREFIX}subject:{blinded_subject}"

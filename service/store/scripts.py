@@ -76,6 +76,18 @@ return 1
 """
 """KEYS: template, its new set index entry. ARGV: template as it was read, new template, id."""
 
+CLAIM_MARK = "claim:"
+"""What the value of a claim begins with where the outcome will take its place."""
+
+# The first answer stays; a claim, whosever it is by now, gives way.
+KEEP = f"""
+local held = redis.call('GET', KEYS[1])
+if held and string.sub(held, 1, {len(CLAIM_MARK)}) ~= '{CLAIM_MARK}' then return held end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return false
+"""
+"""KEYS: answer. ARGV: the answer, life (ms). Answers the one that is kept already."""
+
 RENEW = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])

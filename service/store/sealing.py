@@ -54,6 +54,7 @@ class SealingPurpose(StrEnum):
     ENGINE = "engine"
     EMBEDDINGS = "embeddings"
     TEMPLATES = "templates"
+    ANSWERS = "answers"
 
 
 class UnsealingError(ValueError):

@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
 
-from service.errors import RequestError, StoreUnavailableError, TemplateErasedError, TemplateNotFoundError
+from service.errors import RequestError, StoreUnavailableError
 from service.settings import Retention
 from service.store import keys, scripts
 from service.store.claims import Claim, Claims, new_claim
 from service.store.data_keys import DataKey
 from service.store.embedding_cache import EmbeddingCache
-from service.store.failures import reporting_failures
+from service.store.failures import absent_template, reporting_failures
 from service.store.frames import FrameError
 from service.store.records import decode_material, decode_template, encode_material, encode_template
 from service.store.sealing import KeyRing, PayloadSealer, SealingPurpose, UnsealingError
@@ -141,7 +141,7 @@ class RedisTemplateStore:
                 args=[template_id, self._retention.tombstone_ttl_s * 1000],
             )
         if not erased:
-            raise _erased(template_id)
+            raise absent_template(template_id, _LAYOUT)
 
     async def list_subject(self, subject: str) -> list[Template]:
         listed: list[str] = []
@@ -177,14 +177,14 @@ class RedisTemplateStore:
     async def _read(self, template_id: str, part: str) -> tuple[bytes, bytes, bytes]:
         """Layout, wrapped key and a sealed part. Raises `TemplateNotFoundError`, `TemplateErasedError`."""
         if _TEMPLATE_ID.fullmatch(template_id) is None:
-            raise _not_found()
+            raise absent_template(template_id, None)
         with reporting_failures():
             layout, key, sealed = await self._redis.hmget(keys.template_key(template_id), ["layout", "key", part])
         if isinstance(layout, bytes) and isinstance(key, bytes) and isinstance(sealed, bytes):
             return layout, key, sealed
         if isinstance(sealed, bytes):
             raise StoreUnavailableError("The stored template has a layout that this service does not know.")
-        raise _absent(template_id, layout)
+        raise absent_template(template_id, layout)
 
     def _unseal_many(
         self, template_ids: Sequence[str], found: Mapping[str, Sequence[bytes | None]]
@@ -193,7 +193,7 @@ class RedisTemplateStore:
         for template_id in template_ids:
             layout, key, sealed = found.get(template_id, (None, None, None))
             templates[template_id] = (
-                _absent(template_id, layout)
+                absent_template(template_id, layout)
                 if key is None or sealed is None
                 else self._unseal(template_id, key, sealed)
             )
@@ -236,15 +236,3 @@ class RedisTemplateStore:
 
 def _unreadable(error: Exception) -> StoreUnavailableError:
     return StoreUnavailableError(f"The stored template cannot be opened with this deployment's keys. {error}")
-
-
-def _not_found() -> TemplateNotFoundError:
-    return TemplateNotFoundError("No template has this id; it may have expired.")
-
-
-def _absent(template_id: str, layout: object) -> RequestError:
-    return _not_found() if layout is None else _erased(template_id)
-
-
-def _erased(template_id: str) -> TemplateErasedError:
-    return TemplateErasedError(f"Template {template_id} was erased.")

@@ -14,6 +14,7 @@ import uvicorn
 
 from service.api.application import build_application
 from service.api.dependencies import ServiceParts
+from service.api.idempotency import IdempotentAnswers
 from service.calibration.calibrator import PackCalibrator
 from service.calibration.quality_scale import QualityScale
 from service.observability.metrics import Metrics
@@ -23,6 +24,7 @@ from service.pipeline.verification import Verifier
 from service.runtime.manifest import Manifest
 from service.runtime.pack import Pack
 from service.settings import Limits, Retention
+from service.store.answer_store import RedisAnswerStore
 from service.store.connection import connect_redis
 from service.store.sealing import KEY_BYTES, AesGcmTemplateSealer
 from service.store.template_store import RedisTemplateStore
@@ -92,6 +94,9 @@ class RunningApi:
             creator=creator,
             verifier=verifier,
             batch_verifier=BatchVerifier(verifier, store, calibrator, fingerprint=fingerprint),
+            answers=IdempotentAnswers(
+                RedisAnswerStore(redis, (_KEY,), Retention().idempotency_ttl_s), timeout_s=self.limits.request_timeout_s
+            ),
             limits=self.limits,
             metrics=metrics,
         )

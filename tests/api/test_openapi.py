@@ -33,7 +33,7 @@ def test_every_reference_leads_somewhere() -> None:
                 collect(child)
 
     collect(document)
-    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    known = {f"#/components/{kind}/{name}" for kind, names in document["components"].items() for name in names}
     assert references <= known
 
 
