@@ -1,8 +1,8 @@
 """Answers by the idempotency key that they were asked for under, in Redis or Valkey.
 
-Under one name lies first the claim of whoever works on the answer, and then the answer. It is sealed twice, the second
-time with the ids of the templates that it tells of. The inner key is made of the wrapped data keys of these templates:
-once one of them is erased, the answer opens with nothing.
+Under one name lies first the claim of whoever works on the answer, and then the answer. It is sealed twice: under a key
+made of the wrapped data keys of the templates that it tells of, and with their ids under the deployment's. Once one of
+the templates is erased, the answer opens with nothing.
 """
 
 from __future__ import annotations

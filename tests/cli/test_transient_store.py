@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.cli.transient_store import TransientTemplateStore
+from service.cli.transient_store import TransientAnswerStore, TransientTemplateStore
 from service.errors import TemplateNotFoundError
+from service.kept_answers import KeptAnswer
 from service.types import FacePolicy, SampleMaterial, SetPolicies, Template
 from tests.pipeline.fakes import embed
 
@@ -40,3 +41,20 @@ async def test_embeddings_are_not_kept() -> None:
     sample = embed("0" * 64)
     await store.put_embeddings([sample], "f" * 32, FacePolicy.LARGEST)
     assert await store.get_embeddings([sample.digest], "f" * 32, FacePolicy.LARGEST) == {}
+
+
+async def test_a_set_is_claimed_of_nobody() -> None:
+    store = TransientTemplateStore()
+    async with store.claim_set("set", 0.0) as known:
+        assert known is None
+        first = await store.put(template("one"), "set", MATERIAL)
+    async with store.claim_set("set", 0.0) as known:
+        assert known is first
+
+
+async def test_no_answer_is_kept() -> None:
+    store, answer = TransientAnswerStore(), KeptAnswer(200, None, None, b"{}")
+    for _ in range(2):
+        async with store.claim_answer("key", "digest", 0.0) as kept:
+            assert kept is None
+            assert await store.put_answer("key", "digest", answer) is answer

@@ -11,7 +11,8 @@ from service.store.claims import Claim, Claims, new_claim
 from service.store.connection import connect_redis
 from tests.servers import RunningServer
 
-LIFE_S = 0.3
+LIFE_S = 3.0
+SHORT_LIFE_S = 0.3
 PATIENT_S = 20.0
 
 
@@ -114,7 +115,7 @@ async def test_a_claim_that_was_taken_for_one_who_is_gone_is_dropped(redis: Redi
 
 
 async def test_the_claim_of_a_dead_process_runs_out(redis: Redis) -> None:
-    await redis.set("work", new_claim("claim:"), px=int(LIFE_S * 1000))
+    await redis.set("work", new_claim("claim:"), px=int(SHORT_LIFE_S * 1000))
     assert await Process(redis).outcome(lambda: "second") == "second"
 
 
@@ -127,11 +128,11 @@ async def test_who_waits_too_long_is_told(redis: Redis) -> None:
 
 
 async def test_a_claim_that_was_lost_is_neither_renewed_nor_dropped(redis: Redis) -> None:
-    holder = Process(redis)
+    holder = Process(redis, life_s=SHORT_LIFE_S)
     working = asyncio.create_task(holder.outcome(lambda: asyncio.sleep(PATIENT_S)))
     await holder.began.wait()
     await redis.set("work", "claim:of another", px=60_000)
-    await asyncio.sleep(LIFE_S)
+    await asyncio.sleep(SHORT_LIFE_S)
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     assert await redis.get("work") == b"claim:of another"
@@ -141,11 +142,11 @@ async def test_a_claim_that_was_lost_is_neither_renewed_nor_dropped(redis: Redis
 async def test_work_goes_on_while_the_server_is_away(make_server: Callable[..., RunningServer]) -> None:
     server = make_server()
     client = connect_redis(server.url, timeout_s=0.2)
-    holder = Process(client)
+    holder = Process(client, life_s=SHORT_LIFE_S)
 
     async def work() -> str:
         server.kill()
-        await asyncio.sleep(LIFE_S)
+        await asyncio.sleep(SHORT_LIFE_S)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

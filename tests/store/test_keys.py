@@ -10,6 +10,7 @@ def test_every_key_has_the_prefix_and_none_is_another() -> None:
         keys.template_key("a"),
         keys.set_index_key("a"),
         keys.set_claim_key("a"),
+        keys.answer_key("a"),
         keys.embedding_key("f", FacePolicy.LARGEST, "a"),
         keys.embedding_key("f", FacePolicy.ONLY, "a"),
         keys.job_stream_key("f"),
