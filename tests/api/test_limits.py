@@ -42,7 +42,7 @@ def test_a_declared_length_over_the_limit_is_refused_without_the_body(api: Runni
 
 @pytest.mark.parametrize("path", ["", "/AAAAAAAAAAAAAAAAAAAAAA/samples", "/AAAAAAAAAAAAAAAAAAAAAA/report"])
 def test_under_load_a_set_is_refused_before_its_body_is_there(api: RunningApi, path: str) -> None:
-    api.engine.failure = OverloadedError("busy", retry_after_s=7)
+    api.engine.too_busy = OverloadedError("busy", retry_after_s=7)
     head = "POST /v1/templates%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n\r\n"
     answer = raw_exchange(api, (head % path).encode())
     assert answer.startswith(b"HTTP/1.1 429")

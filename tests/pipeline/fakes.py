@@ -72,6 +72,7 @@ class FakeEngine:
         self.foreign: set[str] = set()
         self.refused: set[str] = set()
         self.failure: Exception | None = None
+        self.too_busy: OverloadedError | None = None
         self.gate: asyncio.Event | None = None
         self.entered = asyncio.Event()
         self.cancelled = 0
@@ -84,8 +85,8 @@ class FakeEngine:
         return EngineStatus(True, "fake", 1, ("FakeProvider",))
 
     def check_load(self, time_left_s: float) -> None:
-        if isinstance(self.failure, OverloadedError):
-            raise self.failure
+        if self.too_busy is not None:
+            raise self.too_busy
 
     async def create(self, request: SetRequest) -> SetResult:
         self.requests.append(request)
