@@ -117,8 +117,8 @@ class TemplateEngine(Protocol):
         `InferenceFailedError`, `OutOfMemoryError`."""
         ...
 
-    def check_load(self, time_left_s: float) -> None:
-        """Raises `OverloadedError` when even the smallest set would not be done in so many seconds: to be asked before
+    def check_load(self, tenant: str, time_left_s: float) -> None:
+        """Raises `OverloadedError` when even the smallest set of the tenant would be refused now: to be asked before
         anything is read or computed for a request."""
         ...
 

@@ -15,6 +15,7 @@ from service.pipeline.verification import Verifier
 from service.protocols import TemplateEngine, TemplateSealer, TemplateStore
 from service.runtime.pack import Pack
 from service.settings import Limits
+from service.types import DEFAULT_TENANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +43,4 @@ Parts = Annotated[ServiceParts, Depends(_parts)]
 
 def refuse_under_load(parts: Parts) -> None:
     """Raises `OverloadedError` before a byte of the body is read, when no set could be done in time."""
-    parts.engine.check_load(parts.limits.request_timeout_s)
+    parts.engine.check_load(DEFAULT_TENANT, parts.limits.request_timeout_s)

@@ -89,8 +89,8 @@ class LocalEngine:
         seconds = {"queue": entered - began, **result.stage_seconds}
         return check_result(request, replace(result, stage_seconds=seconds))
 
-    def check_load(self, time_left_s: float) -> None:
-        self._gate.check(time_left_s)
+    def check_load(self, tenant: str, time_left_s: float) -> None:
+        self._gate.check(tenant, 1, time_left_s)
 
     async def status(self) -> EngineStatus:
         if self._built is None or not self._ready:

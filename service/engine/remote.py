@@ -127,8 +127,8 @@ class RemoteEngine:
         result.stage_seconds["queue"] = result.stage_seconds.get("queue", 0.0) + queued_s
         return result
 
-    def check_load(self, time_left_s: float) -> None:
-        self._gate.check(time_left_s)
+    def check_load(self, tenant: str, time_left_s: float) -> None:
+        self._gate.check(tenant, 1, time_left_s)
 
     async def status(self) -> EngineStatus:
         found = await asyncio.gather(*(lane.find_workers() for lane in self._lanes), return_exceptions=True)

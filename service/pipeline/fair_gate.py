@@ -81,10 +81,17 @@ class FairGate:
         """What goes through the gate while it is full; None before that was ever measured."""
         return self._throughput.per_s
 
-    def check(self, time_left_s: float) -> None:
-        """Raises `OverloadedError` when even the smallest piece of work of a new tenant would not be done in time."""
-        if self._inside >= self._capacity:
-            self._refuse_if_late(1, 0, time_left_s)
+    def check(self, tenant: str, cost: int, time_left_s: float) -> None:
+        """Raises `OverloadedError` when `enter` would raise it at once."""
+        if self._is_open:
+            return
+        start_tag = self._start_tag(tenant)
+        ahead = sum(other.cost for other in self._waiting if other.start_tag <= start_tag)
+        per_s = self._throughput.per_s
+        if per_s is not None and (self._inside_cost + ahead + cost) / per_s > time_left_s:
+            raise self._overloaded("What waits takes longer than this set may wait; try again later.", ahead)
+        if self._is_full and self._costs[tenant] + cost >= self._costs[self._heaviest]:
+            raise self._overloaded("Too many sets wait; try again shortly.", self.waiting_cost)
 
     @asynccontextmanager
     async def enter(self, tenant: str, cost: int, time_left_s: float) -> AsyncIterator[None]:
@@ -92,21 +99,36 @@ class FairGate:
         measured throughput says that `time_left_s` seconds are not enough; and later when a full queue needs the place
         for a tenant that has less waiting.
         """
-        if self._inside >= self._capacity or self._waiting:
-            await self._wait(tenant, cost, time_left_s)
-        else:
+        self.check(tenant, cost, time_left_s)
+        if self._is_open:
             self._start(tenant, self._start_tag(tenant), cost)
+        else:
+            await self._wait(tenant, cost)
+        done = 0
         try:
             yield
+            done = cost
         finally:
-            self._leave(cost)
+            # What was given up or failed took its time, and got nothing done.
+            self._leave(cost, done)
 
-    async def _wait(self, tenant: str, cost: int, time_left_s: float) -> None:
+    @property
+    def _is_open(self) -> bool:
+        return self._inside < self._capacity and not self._waiting
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= self._max_waiting
+
+    @property
+    def _heaviest(self) -> str:
+        """The tenant that has most waiting."""
+        return max(self._costs, key=lambda tenant: self._costs[tenant])
+
+    async def _wait(self, tenant: str, cost: int) -> None:
+        if self._is_full:
+            self._make_room()
         start_tag = self._start_tag(tenant)
-        ahead = sum(other.cost for other in self._waiting if other.start_tag <= start_tag)
-        self._refuse_if_late(cost, ahead, time_left_s)
-        if len(self._waiting) >= self._max_waiting:
-            self._make_room(tenant, cost)
         waiting = _Waiting(start_tag, next(self._arrivals), tenant, cost, asyncio.get_running_loop().create_future())
         heapq.heappush(self._waiting, waiting)
         self._costs[tenant] += cost
@@ -116,7 +138,7 @@ class FairGate:
             await waiting.entered
         except BaseException:
             if waiting.entered.done() and not waiting.entered.cancelled() and waiting.entered.exception() is None:
-                self._leave(cost)  # let in and cancelled in the same moment
+                self._leave(cost, 0)  # let in and cancelled in the same moment
             else:
                 self._forget(waiting)
             raise
@@ -132,8 +154,8 @@ class FairGate:
         if self._inside >= self._capacity:
             self._throughput.resume()
 
-    def _leave(self, cost: int) -> None:
-        self._throughput.note(cost, self._clock())
+    def _leave(self, cost: int, done: int) -> None:
+        self._throughput.note(done, self._clock())
         self._inside -= 1
         self._inside_cost -= cost
         self._let_in()
@@ -151,11 +173,9 @@ class FairGate:
                 self._start(following.tenant, following.start_tag, following.cost)
                 following.entered.set_result(None)
 
-    def _make_room(self, tenant: str, cost: int) -> None:
-        """A full queue belongs to those who have the least in it."""
-        heaviest = max(self._costs, key=lambda other: self._costs[other])
-        if self._costs[tenant] + cost >= self._costs[heaviest]:
-            raise self._overloaded("Too many sets wait; try again shortly.", self.waiting_cost)
+    def _make_room(self) -> None:
+        """A full queue belongs to those who have the least in it: the last one of who has most goes."""
+        heaviest = self._heaviest
         last = max(waiting for waiting in self._waiting if waiting.tenant == heaviest)
         self._forget(last)
         last.entered.set_exception(self._overloaded("Others wait with less; try again shortly.", self._costs[heaviest]))
@@ -165,11 +185,6 @@ class FairGate:
             self._waiting.remove(waiting)
             heapq.heapify(self._waiting)
             self._costs[waiting.tenant] -= waiting.cost
-
-    def _refuse_if_late(self, cost: int, ahead: int, time_left_s: float) -> None:
-        per_s = self._throughput.per_s
-        if per_s is not None and (self._inside_cost + ahead + cost) / per_s > time_left_s:
-            raise self._overloaded("What waits takes longer than this set may wait; try again later.", ahead)
 
     def _overloaded(self, detail: str, cost: int) -> OverloadedError:
         """With the time that `cost` takes as advice when to come again."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import InferenceFailedError, SampleRejectedError
+from service.errors import OutOfMemoryError, SampleRejectedError
 from service.types import RejectionReason
 from service.vision.sniffing import ImageFormat, ImageLimits, sniff_image
 
@@ -28,14 +28,14 @@ def decode_image(data: bytes, limits: ImageLimits) -> NDArray[np.uint8]:
     Grey is repeated into three channels, palettes are looked up, CMYK is converted, 16 bits are scaled to 8, and
     transparent pixels are laid over white. Of an animation the first frame is taken. Colour profiles are ignored.
     Raises `SampleRejectedError` as `sniff_image` does, and `unreadable` where the decoder fails or finds another
-    size than the header announced; `InferenceFailedError` when memory runs out.
+    size than the header announced; `OutOfMemoryError` when memory runs out.
     """
     header = sniff_image(data, limits)
     try:
         stored = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[header.format])
     except cv2.error as error:
         if error.code == _OPENCV_OUT_OF_MEMORY:
-            raise InferenceFailedError("There is not enough memory to decode a sample.") from error
+            raise OutOfMemoryError("There is not enough memory to decode a sample.") from error
         raise SampleRejectedError(RejectionReason.UNREADABLE) from error
     if stored is None or stored.shape[:2] != (header.height, header.width):
         raise SampleRejectedError(RejectionReason.UNREADABLE)

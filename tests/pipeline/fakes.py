@@ -84,7 +84,7 @@ class FakeEngine:
     async def status(self) -> EngineStatus:
         return EngineStatus(True, "fake", 1, ("FakeProvider",))
 
-    def check_load(self, time_left_s: float) -> None:
+    def check_load(self, tenant: str, time_left_s: float) -> None:
         if self.too_busy is not None:
             raise self.too_busy
 

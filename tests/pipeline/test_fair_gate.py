@@ -133,6 +133,9 @@ async def test_a_full_queue_refuses_who_has_most_and_makes_room_for_who_has_less
         await rig.arrive(f"heavy {number}", "heavy", cost=4)
     await rig.arrive("heavy 3", "heavy", cost=1)
     assert isinstance(rig.error("heavy 3"), OverloadedError)
+    rig.gate.check("light", 1, PLENTY_S)
+    with pytest.raises(OverloadedError):
+        rig.gate.check("heavy", 1, PLENTY_S)
     await rig.arrive("light", "light", cost=4)
     assert rig.error("light") is None
     assert isinstance(rig.error("heavy 2"), OverloadedError), "the last of the one who has most"
@@ -209,7 +212,19 @@ class TestMeasuredThroughput:
         await rig.arrive("a")
         await rig.finish("a", after_s=5.0)
         assert rig.gate.cost_per_s is None
-        rig.gate.check(0.001)
+        rig.gate.check("t", 1, 0.001)
+
+    async def test_what_is_given_up_is_no_work_done(self) -> None:
+        rig = await self.measured()
+        for number in range(30):
+            await rig.arrive(f"w{number}")
+        for name in ("20", *(f"w{number}" for number in range(29))):
+            rig.clock.now += 1.0
+            rig.tasks[name].cancel()
+            await settle()
+        assert rig.gate.cost_per_s is not None
+        assert rig.gate.cost_per_s < 0.1
+        await rig.finish_all()
 
     async def test_what_would_be_late_is_refused_with_advice_when_to_come_again(self) -> None:
         rig = await self.measured()
@@ -229,9 +244,11 @@ class TestMeasuredThroughput:
             await rig.arrive(f"w{number}", "heavy", cost=3)
         await rig.arrive("light", "light", time_left_s=6.0)
         assert rig.error("light") is None
-        rig.gate.check(6.0)
+        rig.gate.check("another", 1, 6.0)
         with pytest.raises(OverloadedError):
-            rig.gate.check(1.5)
+            rig.gate.check("another", 1, 1.5)
+        with pytest.raises(OverloadedError):
+            rig.gate.check("heavy", 1, 6.0)
         await rig.finish_all()
 
     async def test_it_follows_a_change(self) -> None:

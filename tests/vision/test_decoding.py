@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.errors import InferenceFailedError, SampleRejectedError
+from service.errors import OutOfMemoryError, SampleRejectedError
 from service.types import RejectionReason
 from service.vision.decoding import decode_image
 from tests.vision.pictures import (
@@ -136,5 +136,5 @@ def test_running_out_of_memory_is_no_fault_of_the_sample(monkeypatch: pytest.Mon
         raise error
 
     monkeypatch.setattr(cv2, "imdecode", fail)
-    with pytest.raises(InferenceFailedError):
+    with pytest.raises(OutOfMemoryError):
         decode_image(encode(picture_rgb(), "PNG"), LIMITS)
