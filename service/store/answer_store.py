@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from service.errors import IdempotencyKeyReusedError, StoreUnavailableError
 from service.kept_answers import KeptAnswer
 from service.store import keys, scripts
-from service.store.claims import Claim, Claims, new_claim
+from service.store.claims import CLAIM_LIFE_S, Claim, Claims, new_claim
 from service.store.data_keys import DataKey
 from service.store.failures import absent_template, reporting_failures
 from service.store.frames import FrameError, FrameReader, pack_frame
@@ -33,11 +33,11 @@ _PART = "answer"
 class RedisAnswerStore:
     """The `AnswerStore` of the service."""
 
-    def __init__(self, redis: Redis, ring: KeyRing, ttl_s: int) -> None:
+    def __init__(self, redis: Redis, ring: KeyRing, ttl_s: int, *, claim_life_s: float = CLAIM_LIFE_S) -> None:
         self._redis = redis
         self._sealer = PayloadSealer(ring, SealingPurpose.ANSWERS)
         self._ttl_s = ttl_s
-        self._claims = Claims(redis)
+        self._claims = Claims(redis, life_s=claim_life_s)
         self._keep = redis.register_script(scripts.KEEP)
 
     @asynccontextmanager

@@ -23,7 +23,7 @@ from service.errors import DeadlineExceededError
 from service.store import scripts
 from service.store.connection import CONNECTION_FAILURES
 
-LIFE_S = 3.0
+CLAIM_LIFE_S = 3.0
 """How long the work of a dead process waits for the next one, at most."""
 _RENEWALS_PER_LIFE = 3
 _MIN_PAUSE_S = 0.005
@@ -44,7 +44,7 @@ class Claim(Enum):
 class Claims:
     """Takes, renews and drops claims."""
 
-    def __init__(self, redis: Redis, *, life_s: float = LIFE_S) -> None:
+    def __init__(self, redis: Redis, *, life_s: float = CLAIM_LIFE_S) -> None:
         self.life_ms = int(life_s * 1000)
         """For those who write the value."""
         self._renewal_s = life_s / _RENEWALS_PER_LIFE

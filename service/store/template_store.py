@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from service.errors import RequestError, StoreUnavailableError
 from service.settings import Retention
 from service.store import keys, scripts
-from service.store.claims import Claim, Claims, new_claim
+from service.store.claims import CLAIM_LIFE_S, Claim, Claims, new_claim
 from service.store.data_keys import DataKey
 from service.store.embedding_cache import EmbeddingCache
 from service.store.failures import absent_template, reporting_failures
@@ -34,12 +34,14 @@ _MATERIAL = "material"
 class RedisTemplateStore:
     """The `TemplateStore` of the service."""
 
-    def __init__(self, redis: Redis, ring: KeyRing, retention: Retention) -> None:
+    def __init__(
+        self, redis: Redis, ring: KeyRing, retention: Retention, *, claim_life_s: float = CLAIM_LIFE_S
+    ) -> None:
         self._redis = redis
         self._sealer = PayloadSealer(ring, SealingPurpose.TEMPLATES)
         self._retention = retention
         self._cache = EmbeddingCache(redis, PayloadSealer(ring, SealingPurpose.EMBEDDINGS), retention.embedding_ttl_s)
-        self._claims = Claims(redis)
+        self._claims = Claims(redis, life_s=claim_life_s)
         self._find = redis.register_script(scripts.FIND)
         self._put = redis.register_script(scripts.PUT)
         self._erase = redis.register_script(scripts.ERASE)

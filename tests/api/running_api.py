@@ -25,6 +25,7 @@ from service.runtime.manifest import Manifest
 from service.runtime.pack import Pack
 from service.settings import Limits, Retention
 from service.store.answer_store import RedisAnswerStore
+from service.store.claims import CLAIM_LIFE_S
 from service.store.connection import connect_redis
 from service.store.sealing import KEY_BYTES, AesGcmTemplateSealer
 from service.store.template_store import RedisTemplateStore
@@ -49,8 +50,11 @@ def make_pack(*, calibrated: bool = True, edges: tuple[float, ...] = ()) -> Pack
 class RunningApi:
     """Start it as a context manager; ask it through `client`. Its store is real."""
 
-    def __init__(self, redis_url: str, limits: Limits, pack: Pack | None = None) -> None:
+    def __init__(
+        self, redis_url: str, limits: Limits, pack: Pack | None = None, *, claim_life_s: float = CLAIM_LIFE_S
+    ) -> None:
         self.limits = limits
+        self._claim_life_s = claim_life_s
         self.engine = FakeEngine()
         self.sealer = AesGcmTemplateSealer((_KEY,))
         self._redis_url = redis_url
@@ -74,7 +78,8 @@ class RunningApi:
             template_ttl_s=3600,
         )
         redis = connect_redis(self._redis_url, timeout_s=2.0)
-        store = RedisTemplateStore(redis, (_KEY,), Retention())
+        store = RedisTemplateStore(redis, (_KEY,), Retention(), claim_life_s=self._claim_life_s)
+        answers = RedisAnswerStore(redis, (_KEY,), Retention().idempotency_ttl_s, claim_life_s=self._claim_life_s)
         creator = TemplateCreator(
             self.engine,
             store,
@@ -94,9 +99,7 @@ class RunningApi:
             creator=creator,
             verifier=verifier,
             batch_verifier=BatchVerifier(verifier, store, calibrator, fingerprint=fingerprint),
-            answers=IdempotentAnswers(
-                RedisAnswerStore(redis, (_KEY,), Retention().idempotency_ttl_s), timeout_s=self.limits.request_timeout_s
-            ),
+            answers=IdempotentAnswers(answers, timeout_s=self.limits.request_timeout_s),
             limits=self.limits,
             metrics=metrics,
         )

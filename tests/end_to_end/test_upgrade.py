@@ -52,13 +52,13 @@ def test_packs_that_differ_in_the_aggregator_alone_share_their_embeddings(packs:
 
 
 async def _enrol(settings: Settings, pack: Pack, url: str, sets: list[list[Path]]) -> list[Template]:
-    from service.app import build_local_engine
+    from service.assembly import build_local_engine
     from service.pipeline.template_creation import TemplateCreator
     from service.policies import creation_policy, quality_scale
 
     redis = connect_redis(url, timeout_s=10.0)
     store = RedisTemplateStore(redis, load_key_ring(settings), settings.retention)
-    engine = build_local_engine(settings, pack)
+    engine = build_local_engine(pack, settings)
     await engine.start()
     scale = quality_scale(pack.calibration)
     creator = TemplateCreator(
