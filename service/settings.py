@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -55,6 +56,12 @@ class Quality(BaseModel):
     min_sample_quality: float = Field(
         0.0, ge=0, le=100, description="Feature norm on the pack's scale: the share of photographs that are poorer."
     )
+
+    @model_validator(mode="after")
+    def _check_brightness(self) -> Self:
+        if self.min_brightness > self.max_brightness:
+            raise ValueError("min_brightness is above max_brightness: every face would be refused")
+        return self
 
 
 class Retention(BaseModel):

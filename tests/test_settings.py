@@ -55,6 +55,13 @@ def test_a_wrong_value_refuses_to_start(monkeypatch: pytest.MonkeyPatch, name: s
         Settings()
 
 
+def test_limits_that_refuse_every_face_refuse_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COREFACE_QUALITY__MIN_BRIGHTNESS", "0.9")
+    monkeypatch.setenv("COREFACE_QUALITY__MAX_BRIGHTNESS", "0.1")
+    with pytest.raises(ValidationError, match="above max_brightness"):
+        Settings()
+
+
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COREFACE_REDIS_URL", "redis://:a-password@host:6379")
     monkeypatch.setenv("COREFACE_SEALING_KEY", "a-key")

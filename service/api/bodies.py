@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -58,7 +59,7 @@ Base64Bytes = Annotated[
 # Each wrong item makes an error: the first one is enough.
 _SAMPLES = Field(fail_fast=True)
 _NUMBER = Field(strict=True, allow_inf_nan=False)
-_VECTOR = Field(fail_fast=True, min_length=1, max_length=MAX_VECTOR_WIDTH)
+_VECTOR = Field(fail_fast=True, max_length=MAX_VECTOR_WIDTH)
 Text = Annotated[str, Field(max_length=256)]
 SUBJECT_PATTERN = r"^[A-Za-z0-9._:@+-]{1,128}$"
 Subject = Annotated[str, Field(pattern=SUBJECT_PATTERN)]
@@ -163,17 +164,21 @@ class PairsBody(_Body):
     operating_point: Text | None = Field(None, description="As for /v1/verify; one for all pairs.")
 
 
+def _refuse_sample_set(side: SideBody) -> SideBody:
+    if side.samples is not None:
+        raise PydanticCustomError("side_kind", "A reference here is no sample set: make a template of it first.")
+    return side
+
+
+_Reference = Annotated[SideBody, AfterValidator(_refuse_sample_set)]
+
+
 class ReferencesBody(_Body):
     """POST /v1/verify/references."""
 
-    references: Annotated[list[SideBody], Field(fail_fast=True, min_length=1, max_length=MAX_REFERENCES)] = Field(
-        description="Stored sides, none of them a sample set."
-    )
+    references: Annotated[
+        list[_Reference],
+        Field(fail_fast=True, min_length=1, max_length=MAX_REFERENCES),
+    ] = Field(description="Stored sides, none of them a sample set.")
     probe: SideBody = Field(description="The presented side, of any kind.")
     operating_point: Text | None = Field(None, description="As for /v1/verify; one for all references.")
-
-    @model_validator(mode="after")
-    def _refuse_sample_sets(self) -> ReferencesBody:
-        if any(side.samples is not None for side in self.references):
-            raise PydanticCustomError("side_kind", "A reference here is no sample set: make a template of it first.")
-        return self

@@ -7,6 +7,8 @@ piece by piece; what is left is small, and parsed at the end with short stand-in
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import secrets
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 import orjson
 
 from service.api.base64_stream import Base64StreamDecoder
-from service.errors import InvalidRequestError, RequestTooLargeError, TooManySamplesError
+from service.errors import InvalidRequestError, InvalidVectorError, RequestTooLargeError, TooManySamplesError
 
 SHORT_STRING_BYTES = 512
 """Longer strings are lifted."""
@@ -66,6 +68,10 @@ class JsonBodyReader:
         try:
             document = orjson.loads(self._text)
         except orjson.JSONDecodeError as error:
+            if _has_number_that_is_not_finite(self._text):
+                raise InvalidVectorError(
+                    "The body holds a number that is not finite (NaN, Infinity or 1e999)."
+                ) from error
             raise InvalidRequestError("The body is not valid JSON.") from error
         return JsonBody(document, {stand_in: value.finish() for stand_in, value in self._lifted.items()})
 
@@ -117,3 +123,26 @@ class JsonBodyReader:
         self._text_bytes += len(piece)
         if self._text_bytes > MAX_TEXT_BYTES:
             raise RequestTooLargeError(f"The JSON body holds more than {MAX_TEXT_BYTES} bytes beside its samples.")
+
+
+class _NotFiniteError(ValueError):
+    """A number that JSON cannot hold, or no double can."""
+
+
+def _has_number_that_is_not_finite(text: bytes | bytearray) -> bool:
+    """Whether that is why the text is refused: it is the usual way in which a broken vector arrives."""
+
+    def refuse(_name: str) -> float:
+        raise _NotFiniteError
+
+    def read(number: str) -> float:
+        value = float(number)
+        return value if math.isfinite(value) else refuse(number)
+
+    try:
+        json.loads(text, parse_constant=refuse, parse_float=read)
+    except _NotFiniteError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False

@@ -50,7 +50,7 @@ from service.pipeline.verification import (
     VectorSide,
     Verification,
 )
-from service.types import SetPolicies, are_consistent
+from service.types import SetPolicies
 
 _SIDE_ERRORS = (
     TemplateNotFoundError,
@@ -243,7 +243,7 @@ def _side_answer(report: SideReport, level: str) -> SideAnswer:
         template_norm=report.template_norm,
         quality=report.quality,
         quality_level=level,
-        consistent=None if report.samples is None else are_consistent(report.samples),
+        consistent=report.consistent,
         samples=samples,
         contributions=_contributions(report),
     )

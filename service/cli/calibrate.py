@@ -140,13 +140,14 @@ def _show(terminal: Terminal, calibration: Calibration, path: Path, *, people: i
             f"{point.threshold:.4f}",
             f"{point.threshold_interval[0]:.4f} to {point.threshold_interval[1]:.4f}",
             f"{point.false_matches:,} of {bucket.comparisons:,}",
+            f"{point.false_match_pairs:,}",
             f"{point.fnmr:.4f}",
         )
         for number in range(len(calibration.point_names))
         for bucket in calibration.buckets
         for point in (bucket.operating_points[number],)
     ]
-    terminal.show_table(("point", "quality", "threshold", "95 %", "false matches", "FNMR"), rows)
+    terminal.show_table(("point", "quality", "threshold", "95 %", "false matches", "pairs of people", "FNMR"), rows)
     skipped = f"; the first {used:,} folders of {folders:,} were read" if used < folders else ""
     terminal.show_line(f"{people:,} people with a usable face{skipped}.")
     terminal.show_line(f"Written to {path}: start the service with COREFACE_CALIBRATION={path.resolve()}.")

@@ -60,6 +60,8 @@ class SideReport:
     """The template norm on the pack's scale, 0..100; None for a plain vector and where the pack has none."""
     samples: tuple[SampleReport, ...] | None
     """For a sample set."""
+    consistent: bool | None = None
+    """Whether all faces that it was made of look like one person's; None: not known, as of a plain vector."""
     contributions: tuple[SampleContribution, ...] | None = None
     """When asked for, and the side has samples."""
 
@@ -85,14 +87,15 @@ class Descriptor:
 
     @classmethod
     def of_template(cls, template: Template) -> Descriptor:
-        return cls(template.vector, SideReport(template.norm, template.quality, None), template.template_id)
+        report = SideReport(template.norm, template.quality, None, template.is_consistent)
+        return cls(template.vector, report, template.template_id)
 
     @classmethod
     def of_samples(cls, created: CreatedTemplate) -> Descriptor:
         template = created.template
         return cls(
             template.vector,
-            SideReport(template.norm, template.quality, created.reports),
+            SideReport(template.norm, template.quality, created.reports, template.is_consistent),
             template.template_id if created.cached else None,
             created.material,
         )

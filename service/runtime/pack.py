@@ -87,5 +87,9 @@ def verify_file(path: Path, sha256: str) -> None:
 def _read(path: Path, model: type[_Model]) -> _Model:
     try:
         return model.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise PackError(f"{path.name} cannot be read: {error}") from error
+    except OSError as error:
+        raise PackError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise PackError(f"{str(path)!r} is no such file as it should be; {where}: {first['msg']}.") from error

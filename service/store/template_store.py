@@ -113,11 +113,12 @@ class RedisTemplateStore:
         return template if kept is None else self._unseal_found(kept)
 
     async def ids(self) -> AsyncIterator[str]:
-        """Of every template, tombstones included."""
+        """Of every template that is there."""
         prefix = keys.template_key("")
         with reporting_failures():
             async for name in self._redis.scan_iter(match=f"{prefix}*", count=1000):
-                yield name.decode("ascii").removeprefix(prefix)
+                if await self._redis.hexists(name, "sealed"):  # else a tombstone
+                    yield name.decode("ascii").removeprefix(prefix)
 
     async def replace(self, old: Template, new: Template, set_key: str) -> bool:
         """Put `new` where `old` is, under the same id and data key; False where `old` is not there any more."""

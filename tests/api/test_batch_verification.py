@@ -82,6 +82,12 @@ def test_a_bad_body_has_its_code(api: RunningApi, path: str, body: dict[str, Any
     assert "results" not in response.json()
 
 
+def test_a_reference_that_is_a_sample_set_is_pointed_at(api: RunningApi, ids: list[str]) -> None:
+    body = {"references": [{"template_id": ids[0]}, {"samples": ["AAAA"]}], "probe": {"template_id": ids[0]}}
+    response = api.client.post("/v1/verify/references", json=body)
+    assert [error["pointer"] for error in response.json()["errors"]] == ["#/references/1"]
+
+
 def test_a_thousand_pairs_in_one_request(api: RunningApi, ids: list[str]) -> None:
     pairs = [{"reference": ids[index % 3], "probe": ids[index // 3 % 3]} for index in range(1000)]
     response = api.client.post("/v1/verify/batch", json={"pairs": pairs})

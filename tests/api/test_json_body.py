@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.api.json_body import MAX_TEXT_BYTES, SHORT_STRING_BYTES, JsonBody, JsonBodyReader
-from service.errors import InvalidRequestError, RequestTooLargeError, TooManySamplesError
+from service.errors import InvalidRequestError, InvalidVectorError, RequestTooLargeError, TooManySamplesError
 
 
 def read(text: bytes, chunk: int = 1 << 20, max_values: int = 100) -> JsonBody:
@@ -52,6 +52,12 @@ def test_a_long_string_that_is_no_base64_is_marked(chunk: int) -> None:
     assert isinstance(body.document, list)
     assert list(body.lifted.values()) == [None]
     assert body.document[1] == "after"
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "-1e999"])
+def test_a_number_that_is_not_finite_is_told_from_broken_json(number: str) -> None:
+    with pytest.raises(InvalidVectorError, match="not finite"):
+        read(b'{"vector": [0.5, %b]}' % number.encode())
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,20 @@ def test_a_kept_sample_set_is_explained_and_what_has_no_samples_is_not(
         assert answer["probe"]["contributions"] is None, "one sample carries it all, and the others have none"
 
 
+@pytest.mark.parametrize("kind", ["template_id", "sealed_template", "samples"])
+def test_a_side_of_two_people_says_so_in_every_form(api: RunningApi, fresh_png: FreshPng, kind: str) -> None:
+    samples = [fresh_png(), fresh_png()]
+    api.engine.foreign.add(digest_sample(samples[1]))
+    created = api.client.post(
+        "/v1/templates", json={"samples": encode(*samples), "include": ["vector", "sealed_template"]}
+    ).json()
+    assert created["consistent"] is False
+    side = {kind: encode(*samples) if kind == "samples" else created[kind]}
+    answer = verify(api, side, {"vector": created["vector"]}).json()
+    assert answer["reference"]["consistent"] is False
+    assert answer["probe"]["consistent"] is None
+
+
 def test_another_subject_is_a_non_match(api: RunningApi, sides: dict[str, dict[str, Any]]) -> None:
     opposite = {"vector": [-value for value in sides["vector"]["vector"]]}
     answer = verify(api, sides["template_id"], opposite).json()
@@ -141,6 +155,7 @@ VECTOR: dict[str, Any] = {"vector": [1.0] * WIDTH}
         ({"template_id": "A" * 22}, 404, "template_not_found"),
         ({"template_id": "no id"}, 404, "template_not_found"),
         ({"vector": [1.0] * (WIDTH + 1)}, 422, "invalid_vector"),
+        ({"vector": []}, 422, "invalid_vector"),
         ({"vector": [0.0] * WIDTH}, 422, "invalid_vector"),
         ({"vector": [1.0] * WIDTH, "fingerprint": "e" * 32}, 409, "fingerprint_mismatch"),
         ({"sealed_template": "AAAA"}, 422, "invalid_sealed_template"),
@@ -149,7 +164,6 @@ VECTOR: dict[str, Any] = {"vector": [1.0] * WIDTH}
         ({"samples": ["AAAA"] * 5}, 413, "too_many_samples"),
         ({"samples": ["A" * 2000] * 9}, 413, "too_many_samples"),
         ({}, 400, "invalid_request"),
-        ({"vector": []}, 400, "invalid_request"),
         ({"vector": ["1"]}, 400, "invalid_request"),
         ({"vector": [1.0] * WIDTH, "template_id": "A" * 22}, 400, "invalid_request"),
         ({"vector": [1.0] * WIDTH, "face_policy": "only"}, 400, "invalid_request"),

@@ -39,8 +39,12 @@ def test_a_sites_calibration_takes_its_place(directory: Path, tmp_path: Path) ->
     own = make_calibration(load_pack(directory).fingerprint, {"fmr_1e-2": 0.7}, default="fmr_1e-2")
     (tmp_path / "site.json").write_text(own.model_dump_json())
     assert load_pack(directory, tmp_path / "site.json").calibration == own
-    with pytest.raises(PackError, match=r"absent\.json"):
+    with pytest.raises(PackError, match=r"absent\.json' cannot be read: No such file"):
         load_pack(directory, tmp_path / "absent.json")
+    (tmp_path / "broken.json").write_text('{"schema_version": 2}')
+    with pytest.raises(PackError, match=r"broken\.json' is no such file as it should be; fingerprint: ") as refused:
+        load_pack(directory, tmp_path / "broken.json")
+    assert "pydantic" not in refused.value.detail
 
 
 def test_a_calibration_of_another_pack_is_refused(directory: Path) -> None:

@@ -439,7 +439,8 @@ async def test_a_full_server_still_answers_what_it_keeps(make_server: Callable[.
     await redis.aclose()
 
 
-async def test_every_id_is_told(store: RedisTemplateStore) -> None:
-    for number in range(30):
+async def test_every_id_is_told_but_those_of_erased_templates(store: RedisTemplateStore) -> None:
+    for number in range(31):
         await store.put(make_template(f"tpl-{number}"), f"set {number}", MATERIAL)
+    await store.erase("tpl-30")
     assert {template_id async for template_id in store.ids()} == {f"tpl-{number}" for number in range(30)}
