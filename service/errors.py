@@ -10,6 +10,7 @@
     |  +- NoSamplesError                   422 no_samples
     |  +- NoUsableSampleError              422 no_usable_sample       (with the report of every sample)
     |  +- InconsistentSetError             422 inconsistent_set       (with the report of every sample)
+    |  +- ConsistencyUnavailableError      422 consistency_unavailable
     |  +- SamplesMismatchError             422 samples_mismatch
     |  +- InvalidVectorError               422 invalid_vector
     |  +- InvalidSealedTemplateError       422 invalid_sealed_template
@@ -135,6 +136,14 @@ class NoUsableSampleError(RefusedSetError):
 class InconsistentSetError(RefusedSetError):
     code = "inconsistent_set"
     title = "Faces of more than one person"
+
+
+class ConsistencyUnavailableError(RequestError):
+    """A policy asks whether faces agree, and the pack cannot tell."""
+
+    code = "consistency_unavailable"
+    status = 422
+    title = "This pack cannot tell people apart within a set"
 
 
 class SamplesMismatchError(RequestError):

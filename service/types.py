@@ -206,6 +206,11 @@ class SetPolicies:
     face: FacePolicy = FacePolicy.LARGEST
     consistency: ConsistencyPolicy = ConsistencyPolicy.WARN
 
+    @property
+    def need_groups(self) -> bool:
+        """Whether they can be carried out only by a pack that tells whether faces agree."""
+        return self.face is FacePolicy.CONSISTENT or self.consistency is not ConsistencyPolicy.WARN
+
 
 @dataclass(frozen=True, slots=True)
 class SampleMaterial:

@@ -14,6 +14,7 @@ from service.api.idempotency import digest_samples, idempotency_key, success
 from service.api.problem_documentation import problems
 from service.api.uploads import read_added_samples, read_template_upload
 from service.errors import (
+    ConsistencyUnavailableError,
     DeadlineExceededError,
     FingerprintMismatchError,
     IdempotencyKeyReusedError,
@@ -24,6 +25,7 @@ from service.errors import (
     NoSamplesError,
     NotReadyError,
     NoUsableSampleError,
+    OutOfMemoryError,
     OverloadedError,
     RequestTooLargeError,
     SamplesMismatchError,
@@ -44,10 +46,12 @@ UPLOAD_ERRORS = (
     UnsupportedContentTypeError,
     NoSamplesError,
     NoUsableSampleError,
+    ConsistencyUnavailableError,
     InconsistentSetError,
     SetQuarantinedError,
     OverloadedError,
     InferenceFailedError,
+    OutOfMemoryError,
     NotReadyError,
     StoreUnavailableError,
     DeadlineExceededError,

@@ -15,7 +15,7 @@ from service.types import (
     RejectionReason,
     SampleOutcome,
 )
-from service.vision.consistency import NO_LIMITS, ConsistencyLimits, group_faces
+from service.vision.consistency import ConsistencyLimits, group_faces
 from service.vision.near_duplicates import representatives
 
 
@@ -32,13 +32,14 @@ def settle_set(
     policy: ConsistencyPolicy,
     limits: ConsistencyLimits | None,
 ) -> SettledSet:
-    """`outcomes` in the order of their digests. `limits` None: the pack cannot tell, so every set passes.
+    """`outcomes` in the order of their digests. `limits` None: the pack cannot tell, so no face has a group and nothing
+    is left out for its person; who asked for it (`SetPolicies.need_groups`) must not take the set for settled.
 
     Copies of a picture count once. Under `refuse` every sample of a set with two groups is left out, and under `drop`
     of one without a majority.
     """
-    if face_policy is FacePolicy.CONSISTENT:
-        outcomes = _with_agreeing_faces(outcomes, limits or NO_LIMITS)
+    if face_policy is FacePolicy.CONSISTENT and limits is not None:
+        outcomes = _with_agreeing_faces(outcomes, limits)
     places = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, EmbeddedSample)]
     if not places:
         return SettledSet(tuple(outcomes), (None,) * len(outcomes))

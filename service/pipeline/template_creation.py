@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from service.calibration.quality_scale import QualityScale
 from service.errors import (
+    ConsistencyUnavailableError,
     DeadlineExceededError,
     FingerprintMismatchError,
     InconsistentSetError,
@@ -126,7 +127,8 @@ class TemplateCreator:
 
         With `keep` the template is stored and can be named by its id; without, only the embeddings are cached.
         Raises `NoSamplesError`, `TooManySamplesError`, `NoUsableSampleError`, `InconsistentSetError`,
-        `DeadlineExceededError`, and what the engine and the store raise. Nothing is kept of a set that fails.
+        `ConsistencyUnavailableError`, `DeadlineExceededError`, and what the engine and the store raise. Nothing is kept
+        of a set that fails.
         """
         self._check_count(len(samples), self._policy.max_samples)
         started = time.monotonic()
@@ -171,14 +173,15 @@ class TemplateCreator:
         return result.picture
 
     async def aggregate_again(self, material: SampleMaterial) -> SetResult:
-        """The template of kept embeddings, with what each sample adds to it. Raises what the engine raises."""
+        """The template of kept embeddings, with what each sample adds to it. Raises `ConsistencyUnavailableError`, and
+        what the engine raises."""
         return await self._ask_engine((), material.samples, material.policies, self._policy.timeout_s)
 
     async def make_again(self, kept: Template, material: SampleMaterial) -> tuple[Template, str]:
         """A kept template of whatever pack, as this pack's aggregator makes it of the same embeddings, and the name of
         its set. Id, times and subject stay.
 
-        Raises `RefusedSetError` where this pack makes none, and what the engine raises.
+        Raises `RefusedSetError` where this pack makes none, and as `aggregate_again`.
         """
         result = await self.aggregate_again(material)
         digests = tuple(dict.fromkeys(report.digest for report in kept.reports))
@@ -242,6 +245,7 @@ class TemplateCreator:
         )
         async with looking as known:
             if known is not None:
+                _check_groups([report.group for report in known.reports], policies)
                 return _Made(known, True, {}, None)
             return await self._compute(upload, policies, subject, key, keep, deadline)
 
@@ -325,7 +329,19 @@ class TemplateCreator:
             consistency_policy=policies.consistency,
             draw=draw,
         )
-        return await self._engine.create(request)
+        result = await self._engine.create(request)
+        if any(_embedded(outcome) is not None for outcome in result.outcomes):
+            _check_groups(result.groups, policies)
+        return result
+
+
+def _check_groups(groups: Sequence[int | None], policies: SetPolicies) -> None:
+    """Of a set with a face. Raises `ConsistencyUnavailableError` where policies ask for groups and there are none."""
+    if policies.need_groups and set(groups) == {None}:
+        raise ConsistencyUnavailableError(
+            "This pack has no limits of consistency, so it cannot carry out the consistency policies `drop` and "
+            "`refuse` or the face policy `consistent`; send `warn` and another face policy, or use another pack."
+        )
 
 
 def _embedded(outcome: SampleOutcome) -> EmbeddedSample | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
-from service.errors import RefusedSetError, RequestError
+from service.errors import ConsistencyUnavailableError, RefusedSetError, RequestError
 from service.pipeline.template_creation import TemplateCreator
-from service.types import SampleMaterial, Template
+from service.types import RejectionReason, SampleMaterial, Template
 
 
 class Upgrade(StrEnum):
@@ -19,7 +19,7 @@ class Upgrade(StrEnum):
     NEEDS_IMAGES = "needs_images"
     """Detector or embedder changed too: only the images make it anew."""
     REFUSED = "refused"
-    """This pack makes no template of these samples under their policies."""
+    """This pack makes no template of these samples under their policies, or would take in one that was dropped."""
     GONE = "gone"
     """Erased, expired or changed in between."""
 
@@ -58,8 +58,18 @@ class TemplateUpgrader:
             return Upgrade.NEEDS_IMAGES
         try:
             template, set_key = await self._creator.make_again(kept, material)
-        except RefusedSetError:
+        except (RefusedSetError, ConsistencyUnavailableError):
+            return Upgrade.REFUSED
+        if _dropped(kept) & _used(template):
             return Upgrade.REFUSED
         if dry_run or await self._store.replace(kept, template, set_key):
             return Upgrade.UPGRADED
         return Upgrade.GONE
+
+
+def _dropped(template: Template) -> set[str]:
+    return {report.digest for report in template.reports if report.reason is RejectionReason.INCONSISTENT}
+
+
+def _used(template: Template) -> set[str]:
+    return {report.digest for report in template.reports if report.reason is None}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from service.errors import OverloadedError, RequestError, TemplateNotFoundError
 from service.types import (
     Aggregation,
+    ConsistencyPolicy,
     Detection,
     EmbeddedFace,
     EmbeddedSample,
@@ -22,6 +23,7 @@ from service.types import (
     FacePolicy,
     FaceQuality,
     HeadPose,
+    LeftOutSample,
     RejectedSample,
     RejectionReason,
     SampleMaterial,
@@ -64,13 +66,15 @@ def embed(digest: str, norm: float = 10.0, eye_distance: float = 40.0, width: in
 
 class FakeEngine:
     """Embeds by digest and takes the mean. Digests in `faceless` have no face, those in `foreign` that of
-    somebody else; a set with one in `refused` is refused for its faces. The picture of a set is its samples, joined."""
+    somebody else, which `drop` leaves out; a set with one in `refused` is refused for its faces. With `groups_faces`
+    False it cannot tell, like a pack without limits. The picture of a set is its samples, joined."""
 
     def __init__(self) -> None:
         self.requests: list[SetRequest] = []
         self.faceless: set[str] = set()
         self.foreign: set[str] = set()
         self.refused: set[str] = set()
+        self.groups_faces = True
         self.failure: Exception | None = None
         self.too_busy: OverloadedError | None = None
         self.gate: asyncio.Event | None = None
@@ -107,7 +111,17 @@ class FakeEngine:
         ]
         if self.refused.intersection(sample.digest for sample in request.samples):
             fresh = [RejectedSample(sample.digest, RejectionReason.INCONSISTENT) for sample in request.samples]
-        outcomes = tuple(sorted((*fresh, *request.known), key=lambda outcome: outcome.digest))
+        outcomes: tuple[SampleOutcome, ...] = tuple(
+            sorted((*fresh, *request.known), key=lambda outcome: outcome.digest)
+        )
+        groups = tuple(self._group(outcome) for outcome in outcomes)
+        if request.consistency_policy is ConsistencyPolicy.DROP:
+            outcomes = tuple(
+                LeftOutSample(outcome, RejectionReason.INCONSISTENT)
+                if isinstance(outcome, EmbeddedSample) and group == 1
+                else outcome
+                for outcome, group in zip(outcomes, groups, strict=True)
+            )
         embedded = [outcome for outcome in outcomes if isinstance(outcome, EmbeddedSample)]
         aggregation = None
         if embedded:
@@ -120,11 +134,12 @@ class FakeEngine:
                 (1.0 / len(embedded),) * len(embedded),
                 _without_each(embedded, total) if len(embedded) > 1 else None,
             )
-        groups = tuple(
-            int(outcome.digest in self.foreign) if isinstance(outcome, EmbeddedSample) else None for outcome in outcomes
-        )
         picture = b"".join(sample.data for sample in request.samples) if request.draw else None
         return SetResult(request.request_id, outcomes, aggregation, {"embed": 0.01}, groups, picture)
+
+    def _group(self, outcome: SampleOutcome) -> int | None:
+        told = self.groups_faces and isinstance(outcome, EmbeddedSample)
+        return int(outcome.digest in self.foreign) if told else None
 
 
 def _without_each(embedded: Sequence[EmbeddedSample], total: NDArray[np.float32]) -> NDArray[np.float32]:

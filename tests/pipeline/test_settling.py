@@ -107,21 +107,25 @@ def test_refuse_rejects_the_whole_set() -> None:
 
 
 @pytest.mark.parametrize("policy", ConsistencyPolicy)
-def test_a_pack_that_cannot_tell_lets_every_set_pass(policy: ConsistencyPolicy) -> None:
+def test_a_pack_that_cannot_tell_puts_no_face_into_a_group(policy: ConsistencyPolicy) -> None:
     settled = settle([sample("a", 0), sample("b", 1)], policy, limits=None)
     assert settled.groups == (None, None)
     assert rejected(settled) == []
 
 
-@pytest.mark.parametrize("limits", [LIMITS, None])
-def test_the_face_that_agrees_with_the_rest_is_taken(limits: ConsistencyLimits | None) -> None:
+def test_a_pack_that_cannot_tell_chooses_no_face() -> None:
+    given = (sample("a", 3, 0), sample("b", 5, 0))
+    assert settle(given, faces=FacePolicy.CONSISTENT, limits=None) == SettledSet(given, (None, None))
+
+
+def test_the_face_that_agrees_with_the_rest_is_taken() -> None:
     group_picture, other = sample("a", 3, 0, 4), sample("b", 5, 0)
-    settled = settle([group_picture, other, sample("c", 0)], faces=FacePolicy.CONSISTENT, limits=limits)
+    settled = settle([group_picture, other, sample("c", 0)], faces=FacePolicy.CONSISTENT)
     assert people_of(settled) == [0, 0, 0]
     first = settled.outcomes[0]
     assert isinstance(first, EmbeddedSample)
     assert {id(each) for each in first.others} == {id(group_picture.face), id(group_picture.others[1])}
-    again = settle(settled.outcomes[:1], faces=FacePolicy.CONSISTENT, limits=limits)
+    again = settle(settled.outcomes[:1], faces=FacePolicy.CONSISTENT)
     assert people_of(again) == [3], "in a set of its own the largest face is taken, whatever was taken before"
 
 

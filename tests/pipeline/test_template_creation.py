@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from service.calibration.quality_scale import QualityScale, measure_scale
 from service.errors import (
+    ConsistencyUnavailableError,
     DeadlineExceededError,
     FingerprintMismatchError,
     InconsistentSetError,
@@ -246,6 +247,39 @@ async def test_a_set_that_was_rejected_for_its_faces_is_named_so() -> None:
         await rig.creator.create([A, B], SetPolicies(consistency=ConsistencyPolicy.REFUSE))
     assert [report.reason for report in caught.value.reports] == [RejectionReason.INCONSISTENT] * 2
     assert not rig.store.templates and not rig.store.embeddings
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        SetPolicies(consistency=ConsistencyPolicy.DROP),
+        SetPolicies(consistency=ConsistencyPolicy.REFUSE),
+        SetPolicies(FacePolicy.CONSISTENT),
+    ],
+)
+async def test_a_policy_that_the_pack_cannot_carry_out_is_refused(policies: SetPolicies) -> None:
+    rig = Rig()
+    kept = (await rig.creator.create([A, C], policies)).template
+    rig.engine.groups_faces = False
+    for keep in (True, False):
+        with pytest.raises(ConsistencyUnavailableError):
+            await rig.creator.create([A, B], policies, keep=keep)
+    with pytest.raises(ConsistencyUnavailableError):
+        await rig.creator.add(kept.template_id, [B])
+    with pytest.raises(NoUsableSampleError):
+        await rig.creator.create([b""], policies)
+    assert list(rig.store.templates) == [kept.template_id]
+    assert (await rig.creator.create([A, B], SetPolicies())).template.is_consistent is None
+
+
+async def test_a_kept_template_that_never_was_told_apart_is_not_answered_for_one_that_was() -> None:
+    rig = Rig()
+    policies = SetPolicies(consistency=ConsistencyPolicy.REFUSE)
+    kept = (await rig.creator.create([A], policies)).template
+    untold = tuple(replace(report, group=None) for report in kept.reports)
+    rig.store.templates[kept.template_id] = replace(kept, reports=untold)
+    with pytest.raises(ConsistencyUnavailableError):
+        await rig.creator.create([A], policies)
 
 
 async def test_adding_samples_is_building_at_once() -> None:

@@ -5,15 +5,16 @@ import pytest
 
 from service.calibration.quality_scale import QualityScale
 from service.errors import InconsistentSetError, TemplateNotFoundError
+from service.pipeline.set_keys import digest_sample
 from service.pipeline.template_creation import TemplateCreator
 from service.pipeline.upgrading import TemplateUpgrader, Upgrade
-from service.types import ConsistencyPolicy, SampleMaterial, SetPolicies, Template
+from service.types import ConsistencyPolicy, RejectionReason, SampleMaterial, SetPolicies, Template
 from tests.pipeline.fakes import FINGERPRINT, FakeEngine, MemoryStore, png
 from tests.pipeline.test_template_creation import POLICY
 
 NEW = "n" * 32
 EMBEDDINGS = "e" * 32
-A, B, BAD = png(content=b"a"), png(content=b"b"), b"text"
+A, B, C, BAD = png(content=b"a"), png(content=b"b"), png(content=b"c"), b"text"
 
 
 class UpgradableMemoryStore(MemoryStore):
@@ -92,6 +93,29 @@ async def test_what_the_new_pack_refuses_stays_as_it_is(monkeypatch: pytest.Monk
         raise InconsistentSetError("two people", ())
 
     monkeypatch.setattr(rig.new, "make_again", refuse)
+    assert await rig.upgrader().upgrade(before.template_id) is Upgrade.REFUSED
+    assert rig.store.templates[before.template_id] is before
+
+
+async def _enrol_with_a_dropped_stranger(rig: Rig) -> Template:
+    rig.engine.foreign.add(digest_sample(C))
+    before = (await rig.old.create([A, B, C], SetPolicies(consistency=ConsistencyPolicy.DROP))).template
+    assert [report.reason for report in before.reports] == [None, None, RejectionReason.INCONSISTENT]
+    return before
+
+
+async def test_a_pack_that_cannot_drop_takes_no_dropped_sample_back_in() -> None:
+    rig = Rig()
+    before = await _enrol_with_a_dropped_stranger(rig)
+    rig.engine.groups_faces = False
+    assert await rig.upgrader().upgrade(before.template_id) is Upgrade.REFUSED
+    assert rig.store.templates[before.template_id] is before
+
+
+async def test_a_pack_with_wider_limits_takes_no_dropped_sample_back_in() -> None:
+    rig = Rig()
+    before = await _enrol_with_a_dropped_stranger(rig)
+    rig.engine.foreign.clear()
     assert await rig.upgrader().upgrade(before.template_id) is Upgrade.REFUSED
     assert rig.store.templates[before.template_id] is before
 
