@@ -273,8 +273,10 @@ class SetRequest:
     """Time left for the answer, counted from the hand-over; work past it is dropped."""
     quality_limits: QualityLimits = QualityLimits()
     consistency_policy: ConsistencyPolicy = ConsistencyPolicy.WARN
-    draw: bool = False
-    """Whether a picture of the set is wanted; `known` is then empty."""
+    draw: tuple[str, ...] = ()
+    """Where a picture is wanted: digests of the samples to show, in the order of the upload, repetitions included."""
+    refused: tuple[RejectedSample, ...] = ()
+    """Of these, the ones that are refused without being decoded."""
     tenant: str = DEFAULT_TENANT
     """Whose set it is: tenants share an engine fairly by cost."""
 

@@ -111,7 +111,9 @@ class MultipartBodyReader:
         self._part.is_sample = self._part.name == SAMPLES_FIELD
         if self._part.is_sample:
             if len(self._samples) >= self._max_samples:
-                raise TooManySamplesError(f"More than {self._max_samples} samples; a set holds at most that many.")
+                raise TooManySamplesError(
+                    f"More than {self._max_samples} samples; one request holds at most that many."
+                )
         elif b"filename" in options:
             raise InvalidRequestError(
                 f"Unknown file field {_quoted(self._part.name)}: send every image in a field named `samples`."

@@ -116,7 +116,7 @@ def show_samples(terminal: Terminal, sample_set: SampleSet, entry: Answer) -> No
                 sample["reason"] or sample["status"],
                 _number(sample["quality"]),
                 "-" if sample["group"] is None else str(sample["group"]),
-                "-" if sample["core_rank"] is None else str(sample["core_rank"] + 1),
+                "-" if sample["core_rank"] is None else str(sample["core_rank"]),
                 f"{sample['weight']:.3f}",
                 "-" if sample["change"] is None else f"{sample['change']:.4f}",
             )

@@ -30,6 +30,7 @@ from service.store.records import (
     read_choice,
     read_embedded_sample,
     read_rejected_sample,
+    read_rejected_samples,
     rejected_sample_row,
 )
 from service.store.sealing import PayloadSealer, UnsealingError
@@ -50,7 +51,7 @@ from service.types import (
 
 FRAME_VERSION = 3
 
-_JOB_FIELDS = 10
+_JOB_FIELDS = 11
 _LIMIT_FIELDS = 7
 _OUTCOME_FIELDS = 6
 _RESULT_FIELDS = 7
@@ -122,7 +123,8 @@ def seal_job(
             request.fingerprint,
             list(astuple(request.quality_limits)),
             request.consistency_policy.value,
-            int(request.draw),
+            list(request.draw),
+            [rejected_sample_row(sample) for sample in request.refused],
             request.tenant,
         ]
     )
@@ -146,7 +148,8 @@ def unseal_job(job: SealedJob, fingerprint: str, sealer: PayloadSealer) -> SetRe
         fingerprint=reader.text(),
         quality_limits=QualityLimits(*reader.numbers(_LIMIT_FIELDS)),
         consistency_policy=read_choice(reader, ConsistencyPolicy),
-        draw=reader.integer() != 0,
+        draw=reader.many(FrameReader.text),
+        refused=read_rejected_samples(reader),
         tenant=reader.text(),
         timeout_s=job.budget_ms / 1000,
     )

@@ -13,7 +13,7 @@ def check_result(request: SetRequest, result: SetResult) -> SetResult:
         raise InferenceFailedError("The engine's answer belongs to another set; it was thrown away.")
     if len(result.groups) != len(result.outcomes):
         raise InferenceFailedError("The engine's answer does not group the samples of its set.")
-    if (result.picture is not None) != request.draw:
+    if (result.picture is not None) != bool(request.draw):
         raise InferenceFailedError("The engine's answer has no picture where one was asked for, or one where none was.")
     embedded = sum(isinstance(outcome, EmbeddedSample) for outcome in result.outcomes)
     weighted = 0 if result.aggregation is None else len(result.aggregation.weights)

@@ -267,8 +267,14 @@ class SetProcessor:
         result = SetResult(task.request.request_id, settled.outcomes, aggregation, {}, settled.groups)
         if not task.request.draw:
             return result
-        digests = [sample.digest for sample in task.request.samples]
-        reports = report_samples(digests, result.outcomes, result.groups, aggregation, self._quality_scale)
+        refused = task.request.refused
+        reports = report_samples(
+            task.request.draw,
+            (*result.outcomes, *refused),
+            (*result.groups, *(None for _ in refused)),
+            aggregation,
+            self._quality_scale,
+        )
         tiles = [Tile(task.thumbnails.get((report.digest, report.seconds)), report) for report in reports]
         return replace(result, picture=draw_report(tiles))
 

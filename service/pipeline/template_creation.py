@@ -130,7 +130,7 @@ class TemplateCreator:
         `ConsistencyUnavailableError`, `DeadlineExceededError`, and what the engine and the store raise. Nothing is kept
         of a set that fails.
         """
-        self._check_count(len(samples), self._policy.max_samples)
+        self._check_count(len(samples))
         started = time.monotonic()
         upload = await asyncio.to_thread(read_upload, samples, self._limits, digests)
         return await self._create(upload, policies, subject, started, keep=keep)
@@ -143,31 +143,36 @@ class TemplateCreator:
 
         Raises as `create`, and `TemplateNotFoundError`, `TemplateErasedError`, `FingerprintMismatchError`.
         """
-        self._check_count(len(samples), self._policy.max_samples)
+        self._check_count(len(samples))
         started = time.monotonic()
         kept = await self._of_this_pack(template_id)
         material = await self._store.get_material(template_id)
         upload = await asyncio.to_thread(read_upload, samples, self._limits, digests)
         upload = upload.joined_to(list(dict.fromkeys(report.digest for report in kept.reports)), material)
-        self._check_count(len(set(upload.digests)), self._policy.max_template_samples)
+        if len(set(upload.digests)) > self._policy.max_template_samples:
+            raise TooManySamplesError(f"A template holds at most {self._policy.max_template_samples} samples.")
         return await self._create(upload, material.policies, kept.subject, started, keep=True)
 
     async def draw(self, template_id: str, samples: Sequence[bytes]) -> bytes:
-        """The samples of a kept template as a picture (PNG), in the order sent.
+        """Samples of a kept template, all or some, as a picture (PNG), in the order sent, each with what it is worth in
+        the whole template.
 
-        Raises as `add`, and `SamplesMismatchError` where these are not the samples that the template was made of.
+        Raises as `add`, and `SamplesMismatchError` where one of them is not a sample that the template was made of.
         """
-        self._check_count(len(samples), self._policy.max_samples)
+        self._check_count(len(samples))
         kept = await self._of_this_pack(template_id)
         material = await self._store.get_material(template_id)
         upload = await asyncio.to_thread(read_upload, samples, self._limits)
-        if set(upload.digests) != set(kept.sample_digests):
-            raise SamplesMismatchError(
-                f"Send the {len(kept.sample_digests)} samples that the template was made of, byte by byte as they were."
-            )
-        accepted = {sample.digest: sample for sample in upload.accepted}
-        drawn = tuple(accepted[digest] for digest in dict.fromkeys(upload.digests) if digest in accepted)
-        result = await self._ask_engine(drawn, (), material.policies, self._policy.timeout_s, draw=True)
+        sent = set(upload.digests)
+        if not sent <= set(kept.sample_digests):
+            raise SamplesMismatchError("Send samples that the template was made of, byte by byte as they were.")
+        result = await self._ask_engine(
+            upload.accepted,
+            [sample for sample in material.samples if sample.digest not in sent],
+            material.policies,
+            self._policy.timeout_s,
+            drawn=upload,
+        )
         if result.picture is None:
             raise InferenceFailedError("The engine answered no picture.")
         return result.picture
@@ -217,11 +222,11 @@ class TemplateCreator:
             )
         return kept
 
-    def _check_count(self, count: int, most: int) -> None:
+    def _check_count(self, count: int) -> None:
         if count == 0:
             raise NoSamplesError("Send at least one image in the field `samples`.")
-        if count > most:
-            raise TooManySamplesError(f"{count} samples; a set holds at most {most}.")
+        if count > self._policy.max_samples:
+            raise TooManySamplesError(f"{count} samples; one request holds at most {self._policy.max_samples}.")
 
     async def _create(
         self, upload: Upload, policies: SetPolicies, subject: str | None, started: float, *, keep: bool
@@ -316,7 +321,7 @@ class TemplateCreator:
         policies: SetPolicies,
         timeout_s: float,
         *,
-        draw: bool = False,
+        drawn: Upload | None = None,
     ) -> SetResult:
         request = SetRequest(
             request_id=secrets.token_hex(16),
@@ -327,7 +332,8 @@ class TemplateCreator:
             timeout_s=timeout_s,
             quality_limits=self._policy.quality_limits,
             consistency_policy=policies.consistency,
-            draw=draw,
+            draw=() if drawn is None else drawn.digests,
+            refused=() if drawn is None else drawn.rejected,
         )
         result = await self._engine.create(request)
         if any(_embedded(outcome) is not None for outcome in result.outcomes):

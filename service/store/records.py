@@ -129,6 +129,13 @@ def read_rejected_sample(row: FrameReader, reason: RejectionReason) -> RejectedS
     )
 
 
+def read_rejected_samples(reader: FrameReader) -> tuple[RejectedSample, ...]:
+    """Rows of `rejected_sample_row`. Raises `FrameError`."""
+    return tuple(
+        read_rejected_sample(row, read_choice(row, RejectionReason)) for row in reader.rows(REJECTED_SAMPLE_FIELDS)
+    )
+
+
 def encode_material(material: SampleMaterial) -> bytes:
     """The whole material as one frame."""
     return pack_frame(
@@ -150,9 +157,7 @@ def decode_material(frame: bytes) -> SampleMaterial:
         raise FrameError("The material has an unknown layout.")
     return SampleMaterial(
         samples=tuple(read_embedded_sample(row) for row in reader.rows(EMBEDDED_SAMPLE_FIELDS)),
-        rejected=tuple(
-            read_rejected_sample(row, read_choice(row, RejectionReason)) for row in reader.rows(REJECTED_SAMPLE_FIELDS)
-        ),
+        rejected=read_rejected_samples(reader),
         policies=SetPolicies(read_choice(reader, FacePolicy), read_choice(reader, ConsistencyPolicy)),
         embedding_fingerprint=reader.text(),
     )

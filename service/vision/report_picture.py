@@ -56,14 +56,14 @@ def draw_report(tiles: Sequence[Tile]) -> bytes:
     sheet = np.full((rows * _TILE[1], columns * _TILE[0], 3), _PAPER, np.uint8)
     for number, tile in enumerate(tiles):
         top, left = number // columns * _TILE[1], number % columns * _TILE[0]
-        sheet[top : top + _TILE[1], left : left + _TILE[0]] = _draw_tile(number, tile)
+        sheet[top : top + _TILE[1], left : left + _TILE[0]] = _draw_tile(tile)
     done, encoded = cv2.imencode(".png", sheet)
     if not done:
         raise ValueError("OpenCV cannot encode the report")
     return encoded.tobytes()
 
 
-def _draw_tile(number: int, tile: Tile) -> NDArray[np.uint8]:
+def _draw_tile(tile: Tile) -> NDArray[np.uint8]:
     canvas = np.full((_TILE[1], _TILE[0], 3), _PAPER, np.uint8)
     colour = _colour(tile.report)
     if tile.thumbnail is None:
@@ -75,7 +75,7 @@ def _draw_tile(number: int, tile: Tile) -> NDArray[np.uint8]:
         left = _MARGIN + (THUMBNAIL_SIDE - width) // 2
         canvas[_MARGIN : _MARGIN + height, left : left + width] = image
     base = THUMBNAIL_SIDE + 2 * _MARGIN + _LINE
-    for line, (text, ink) in enumerate(_lines(number, tile.report, colour)):
+    for line, (text, ink) in enumerate(_lines(tile.report, colour)):
         cv2.putText(canvas, text, (_MARGIN, base + line * _LINE), _FONT, 0.42, ink, 1, cv2.LINE_AA)
     _draw_weight(canvas, tile.report.weight, colour)
     return canvas
@@ -91,10 +91,10 @@ def _with_face(thumbnail: Thumbnail, report: SampleReport, colour: tuple[int, in
     return image
 
 
-def _lines(number: int, report: SampleReport, colour: tuple[int, int, int]) -> list[tuple[str, tuple[int, int, int]]]:
-    core = "" if report.core_rank is None else f", core {report.core_rank + 1}"
+def _lines(report: SampleReport, colour: tuple[int, int, int]) -> list[tuple[str, tuple[int, int, int]]]:
+    core = "" if report.core_rank is None else f", core {report.core_rank}"
     status = f"used{core}" if report.reason is None else report.reason.value
-    lines = [(f"{number}: {status}", colour)]
+    lines = [(f"{report.index}: {status}", colour)]
     if report.face_quality is not None and report.eye_distance is not None and report.detection_score is not None:
         pose = report.face_quality.pose
         quality = "-" if report.quality is None else f"{report.quality:.0f}"

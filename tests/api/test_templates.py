@@ -151,7 +151,8 @@ def test_a_template_is_drawn_from_its_samples(api: RunningApi, fresh_png: FreshP
     assert (response.status_code, response.headers["content-type"]) == (200, "image/png")
     assert response.headers["cache-control"] == "no-store"
     assert response.content == b"".join(samples)
-    other = api.client.post(url, files=files[:1])
+    assert api.client.post(url, files=files[1:]).content == samples[1]
+    other = api.client.post(url, files=[*files, ("samples", ("x.png", fresh_png()))])
     assert (other.status_code, other.json()["code"]) == (422, "samples_mismatch")
     assert api.client.post("/v1/templates/none/report", files=files).status_code == 404
 

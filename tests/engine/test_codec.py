@@ -26,6 +26,7 @@ from service.types import (
     FacePolicy,
     LeftOutSample,
     QualityLimits,
+    RejectedSample,
     RejectionReason,
     SetResult,
 )
@@ -165,7 +166,9 @@ def test_a_job_with_every_choice_comes_back() -> None:
         known=(),
         quality_limits=QualityLimits(0.5, 1.0, 0.1, 0.9, 30.0, 20.0, 8.0),
         consistency_policy=ConsistencyPolicy.REFUSE,
-        draw=True,
+        draw=(make_sample("face 1").digest, "0" * 64),
+        refused=(RejectedSample("0" * 64, RejectionReason.TOO_LARGE),),
+        tenant="somebody",
     )
     job = SealedJob.from_fields(seal_job(asked, "replies", 3000, TRACE, SEALER).to_fields())
     assert unseal_job(job, FINGERPRINT, SEALER) == replace(asked, timeout_s=3.0)

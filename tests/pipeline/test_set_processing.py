@@ -280,8 +280,10 @@ def test_faces_that_do_not_agree_are_grouped_and_dropped_before_aggregation() ->
 
 
 def test_a_set_is_drawn_when_asked_for_in_the_order_of_the_request(rig: Rig) -> None:
-    pictures = [picture(90), picture(5), b"text", picture(50)]
-    plain, drawn = rig.process(request(*pictures), replace(request(*pictures), draw=True))
+    pictures = [picture(90), picture(5), picture(50)]
+    order = [digest_sample(data) for data in (pictures[0], pictures[1], b"", pictures[2])]
+    refused = (RejectedSample(order[2], RejectionReason.EMPTY),)
+    plain, drawn = rig.process(request(*pictures), replace(request(*pictures), draw=tuple(order), refused=refused))
     assert plain.picture is None
     assert reasons(drawn) == reasons(plain)
     assert drawn.picture is not None

@@ -22,7 +22,7 @@ from service.errors import (
 )
 from service.pipeline.set_keys import digest_sample
 from service.pipeline.template_creation import CreationPolicy, TemplateCreator
-from service.types import ConsistencyPolicy, FacePolicy, QualityLimits, RejectionReason, SetPolicies
+from service.types import ConsistencyPolicy, FacePolicy, QualityLimits, RejectedSample, RejectionReason, SetPolicies
 from service.vision.sniffing import ImageLimits
 from tests.pipeline.fakes import FINGERPRINT, FakeEngine, MemoryStore, embed, png
 
@@ -343,10 +343,18 @@ async def test_a_report_says_how_the_template_would_turn_without_each_sample() -
 async def test_a_template_is_drawn_from_its_own_samples_alone() -> None:
     rig = Rig()
     template = (await rig.creator.create([A, b"", B], SetPolicies(FacePolicy.CENTRAL))).template
-    assert await rig.creator.draw(template.template_id, [B, b"", A, B]) == B + A
+    assert await rig.creator.draw(template.template_id, [B, b"", A, B]) == B + b"-" + A + B
     asked = rig.engine.requests[-1]
-    assert (asked.draw, asked.known, asked.face_policy) == (True, (), FacePolicy.CENTRAL)
-    for others in ([A, B], [A, B, b"", C], [C]):
+    assert (asked.draw, asked.known, asked.face_policy) == (
+        tuple(map(digest_sample, (B, b"", A, B))),
+        (),
+        FacePolicy.CENTRAL,
+    )
+    assert asked.refused == (RejectedSample(digest_sample(b""), RejectionReason.EMPTY),)
+    assert await rig.creator.draw(template.template_id, [B]) == B
+    (rest,) = rig.engine.requests[-1].known
+    assert rest.digest == digest_sample(A), "what is not sent still counts"
+    for others in ([A, B, b"", C], [C]):
         with pytest.raises(SamplesMismatchError):
             await rig.creator.draw(template.template_id, others)
     with pytest.raises(TemplateNotFoundError):
