@@ -36,7 +36,7 @@ from tests.end_to_end.running_service import free_port
 BALANCER_CONFIGURATION = Path(__file__).parents[2] / "deploy" / "haproxy" / "haproxy.cfg"
 MAX_APIS = 4
 """As many as the balancer's configuration names."""
-DRAIN_DELAY_S = 2.0
+DRAIN_DELAY_S = 3.0
 """Longer than the balancer needs to take an API process out: two checks, 0.5 s apart."""
 _POLL_S = 0.05
 

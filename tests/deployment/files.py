@@ -46,5 +46,8 @@ def find_object(objects: list[Document], kind: str, name: str) -> Document:
 
 def container(objects: list[Document], deployment: str) -> Document:
     """The only container of a Deployment."""
-    (found,) = find_object(objects, "Deployment", deployment)["spec"]["template"]["spec"]["containers"]
+    containers: list[Document] = find_object(objects, "Deployment", deployment)["spec"]["template"]["spec"][
+        "containers"
+    ]
+    (found,) = containers
     return found
