@@ -50,4 +50,5 @@ async def erase_subject(subject: SubjectName, parts: Parts) -> SubjectErasedAnsw
         except (TemplateErasedError, TemplateNotFoundError):
             continue  # gone in between
         erased += 1
+    parts.metrics.templates_erased(erased)
     return SubjectErasedAnswer(subject=subject, erased=erased)

@@ -85,7 +85,10 @@ async def create_template(request: Request, parts: Parts) -> Response:
     digests = await digest_samples(key, upload.samples)
 
     async def work() -> KeptAnswer:
-        created = await parts.creator.create(upload.samples, upload.policies, digests=digests, subject=upload.subject)
+        with parts.metrics.counting_refused_sets():
+            created = await parts.creator.create(
+                upload.samples, upload.policies, digests=digests, subject=upload.subject
+            )
         return _created_answer(parts, upload.include, created)
 
     return await parts.answers.answer(
@@ -141,6 +144,7 @@ async def draw_template(request: Request, template_id: str, parts: Parts) -> Res
     known_template_id(template_id)
     sent = await read_added_samples(request, parts.limits)
     picture = await run_while_connected(request, parts.creator.draw(template_id, sent.samples))
+    parts.metrics.picture_answered()
     return Response(picture, media_type="image/png", headers={"Cache-Control": "no-store"})
 
 
@@ -175,6 +179,7 @@ async def get_template(template_id: str, parts: Parts) -> StoredTemplateAnswer:
 async def erase_template(template_id: str, parts: Parts) -> None:
     """The template and what was derived from its samples are erased; its id answers 410 from now on."""
     await parts.store.erase(known_template_id(template_id))
+    parts.metrics.templates_erased(1)
 
 
 def known_template_id(template_id: str) -> str:
@@ -185,10 +190,12 @@ def known_template_id(template_id: str) -> str:
 
 
 def _created_answer(parts: ServiceParts, include: frozenset[Include], created: CreatedTemplate) -> KeptAnswer:
-    parts.metrics.template_answered(cached=created.cached)
     parts.metrics.stages_timed(created.stage_seconds)
-    if not created.cached:
-        parts.metrics.set_reported(created.reports)
+    if created.cached:
+        parts.metrics.template_answered("cache", None)
+    else:
+        parts.metrics.template_answered("added" if created.added_to else "engine", created.template.quality)
+        parts.metrics.set_reported(created.reports[created.added_to :])
     template_id = created.template.template_id
     return success(
         _template_answer(parts, include, created),

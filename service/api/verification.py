@@ -91,7 +91,10 @@ async def verify(request: Request, parts: Parts) -> Response:
     reference, probe = [await _side(side, key) for side in (body.reference, body.probe)]
 
     async def work() -> KeptAnswer:
-        verification = await parts.verifier.verify(reference, probe, body.operating_point, explain=body.explain)
+        with parts.metrics.counting_refused_sets():
+            verification = await parts.verifier.verify(reference, probe, body.operating_point, explain=body.explain)
+        if body.explain:
+            parts.metrics.decision_explained()
         return success(_verify_answer(parts, verification), template_ids=_stored_ids((reference, probe)))
 
     return await parts.answers.answer(
@@ -178,6 +181,9 @@ def _batch_answer(parts: ServiceParts, verification: BatchVerification) -> Batch
     decided = [result for result in results if result.decision is not None]
     for result in decided:
         parts.metrics.comparison_answered(verification.operating_point, str(result.decision))
+    for result in results:
+        if result.error is not None:
+            parts.metrics.pair_failed(result.error.code)
     return BatchAnswer(
         results=results,
         operating_point=verification.operating_point,

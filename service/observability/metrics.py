@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from service.errors import RefusedSetError
 from service.observability.stage_metrics import StageMetrics
 from service.pipeline.fair_gate import FairGate
 from service.types import SampleReport, are_consistent
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_QUALITIES = tuple(range(10, 101, 10))
 
 
 class Metrics:
@@ -47,9 +50,24 @@ class Metrics:
             "Fresh sets whose faces do not look like one person's.",
             registry=self.registry,
         )
+        self._media = Counter(
+            "coreface_media", "Used samples of fresh sets: photographs and clips.", ("kind",), registry=self.registry
+        )
+        self._template_quality = Histogram(
+            "coreface_template_quality",
+            "Quality of fresh templates, 0 to 100.",
+            buckets=_QUALITIES,
+            registry=self.registry,
+        )
         self._templates = Counter(
             "coreface_templates", "Templates answered, by where they came from.", ("origin",), registry=self.registry
         )
+        self._erasures = Counter("coreface_erasures", "Templates erased.", registry=self.registry)
+        self._pictures = Counter("coreface_report_pictures", "Reports answered as a picture.", registry=self.registry)
+        self._pair_errors = Counter(
+            "coreface_pair_errors", "Entries of batches without a decision.", ("code",), registry=self.registry
+        )
+        self._explained = Counter("coreface_explained_decisions", "Decisions explained.", registry=self.registry)
         self._comparisons = Counter(
             "coreface_comparisons", "Decisions answered.", ("operating_point", "decision"), registry=self.registry
         )
@@ -93,14 +111,40 @@ class Metrics:
             self._failures.labels(problem_code).inc()
 
     def set_reported(self, reports: Sequence[SampleReport]) -> None:
-        """A fresh set, by the lines of its samples."""
+        """The lines of the samples that are new in a set, whether it became a template or was refused."""
         for report in reports:
             self._samples.labels(report.status if report.reason is None else report.reason.value).inc()
+            if report.reason is None:
+                self._media.labels("photograph" if report.seconds is None else "clip").inc()
         if reports and are_consistent(reports) is False:
             self._inconsistent_sets.inc()
 
-    def template_answered(self, *, cached: bool) -> None:
-        self._templates.labels("cache" if cached else "engine").inc()
+    @contextmanager
+    def counting_refused_sets(self) -> Iterator[None]:
+        """A set that is refused for its samples was looked at all the same."""
+        try:
+            yield
+        except RefusedSetError as error:
+            self.set_reported(error.reports)
+            raise
+
+    def template_answered(self, origin: str, quality: float | None) -> None:
+        """`origin`: `engine`, `added` to a kept one, or `cache`. `quality`: of a fresh one, 0..100."""
+        self._templates.labels(origin).inc()
+        if quality is not None:
+            self._template_quality.observe(quality)
+
+    def templates_erased(self, count: int) -> None:
+        self._erasures.inc(count)
+
+    def picture_answered(self) -> None:
+        self._pictures.inc()
+
+    def pair_failed(self, code: str) -> None:
+        self._pair_errors.labels(code).inc()
+
+    def decision_explained(self) -> None:
+        self._explained.inc()
 
     def comparison_answered(self, operating_point: str, decision: str) -> None:
         self._comparisons.labels(operating_point, decision).inc()

@@ -78,6 +78,8 @@ class CreatedTemplate:
     """Empty when cached."""
     material: SampleMaterial | None
     """Of a fresh template; of a kept one the store has it."""
+    added_to: int = 0
+    """How many of the reports, from the first, are of samples of the kept template that others were added to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +150,12 @@ class TemplateCreator:
         kept = await self._of_this_pack(template_id)
         material = await self._store.get_material(template_id)
         upload = await asyncio.to_thread(read_upload, samples, self._limits, digests)
-        upload = upload.joined_to(list(dict.fromkeys(report.digest for report in kept.reports)), material)
+        before = list(dict.fromkeys(report.digest for report in kept.reports))
+        upload = upload.joined_to(before, material)
         if len(set(upload.digests)) > self._policy.max_template_samples:
             raise TooManySamplesError(f"A template holds at most {self._policy.max_template_samples} samples.")
-        return await self._create(upload, material.policies, kept.subject, started, keep=True)
+        created = await self._create(upload, material.policies, kept.subject, started, keep=True)
+        return replace(created, added_to=len(before))
 
     async def draw(self, template_id: str, samples: Sequence[bytes]) -> bytes:
         """Samples of a kept template, all or some, as a picture (PNG), in the order sent, each with what it is worth in

@@ -38,7 +38,12 @@ def test_what_happens_is_counted() -> None:
     metrics.request_started()
     metrics.request_ended("POST", "/v1/templates", 422, 0.1, "no_usable_sample")
     metrics.set_reported([report(None), report(RejectionReason.NO_FACE), report(RejectionReason.NO_FACE)])
-    metrics.template_answered(cached=True)
+    metrics.template_answered("cache", None)
+    metrics.template_answered("engine", 42.0)
+    metrics.templates_erased(3)
+    metrics.picture_answered()
+    metrics.pair_failed("template_erased")
+    metrics.decision_explained()
     metrics.comparison_answered("fmr_1e-3", "match")
     metrics.stages_timed({"embed": 0.02})
     text = metrics.render().decode()
@@ -49,6 +54,14 @@ def test_what_happens_is_counted() -> None:
         'coreface_samples_total{outcome="used"} 1.0',
         'coreface_samples_total{outcome="no_face"} 2.0',
         'coreface_templates_total{origin="cache"} 1.0',
+        'coreface_templates_total{origin="engine"} 1.0',
+        'coreface_template_quality_bucket{le="40.0"} 0.0',
+        'coreface_template_quality_bucket{le="50.0"} 1.0',
+        "coreface_erasures_total 3.0",
+        "coreface_report_pictures_total 1.0",
+        'coreface_pair_errors_total{code="template_erased"} 1.0',
+        "coreface_explained_decisions_total 1.0",
+        'coreface_media_total{kind="photograph"} 1.0',
         'coreface_comparisons_total{decision="match",operating_point="fmr_1e-3"} 1.0',
         'coreface_stage_seconds_count{stage="embed"} 1.0',
     ):
@@ -57,5 +70,5 @@ def test_what_happens_is_counted() -> None:
 
 def test_two_applications_count_apart() -> None:
     first, second = Metrics(), Metrics()
-    first.template_answered(cached=True)
+    first.template_answered("cache", None)
     assert "coreface_templates_total{" not in second.render().decode()
