@@ -36,6 +36,7 @@ def api(_shared_api: RunningApi) -> RunningApi:
     """One application for all tests of this folder; its engine starts each test healthy."""
     _shared_api.engine.failure = _shared_api.engine.too_busy = None
     _shared_api.engine.faceless.clear()
+    _shared_api.engine.groups_faces = True
     _shared_api.engine.foreign.clear()
     _shared_api.engine.requests.clear()
     return _shared_api

@@ -117,6 +117,20 @@ def test_a_refused_set_of_several_people_names_every_sample(api: RunningApi, fre
     assert [sample["reason"] for sample in response.json()["samples"]] == ["inconsistent"] * 2
 
 
+@pytest.mark.parametrize(
+    "policy", [{"consistency_policy": "drop"}, {"consistency_policy": "refuse"}, {"face_policy": "consistent"}]
+)
+def test_a_policy_that_the_pack_cannot_carry_out_is_refused(
+    api: RunningApi, fresh_png: FreshPng, policy: dict[str, str]
+) -> None:
+    api.engine.groups_faces = False
+    response = upload(api, fresh_png(), **policy)
+    assert (response.status_code, response.json()["code"]) == (422, "consistency_unavailable")
+    side = {"samples": [base64.b64encode(fresh_png()).decode()], **policy}
+    problem = api.client.post("/v1/verify", json={"reference": {"vector": [1.0] * WIDTH}, "probe": side}).json()
+    assert (problem["code"], problem["side"]) == ("consistency_unavailable", "probe")
+
+
 def test_samples_are_added_to_a_kept_template(api: RunningApi, fresh_png: FreshPng) -> None:
     first, second, third = fresh_png(), fresh_png(), fresh_png()
     kept = upload(api, first, subject="anna").json()

@@ -17,7 +17,7 @@ from service.settings import Settings
 from service.store.connection import connect_redis
 from service.store.sealing import load_key_ring
 from service.store.template_store import RedisTemplateStore
-from service.types import SetPolicies, Template
+from service.types import ConsistencyPolicy, RejectionReason, SetPolicies, Template
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("upgrade")]
 
@@ -51,7 +51,12 @@ def test_packs_that_differ_in_the_aggregator_alone_share_their_embeddings(packs:
     assert isinstance(default, Manifest)
 
 
-async def _enrol(settings: Settings, pack: Pack, url: str, sets: list[list[Path]]) -> list[Template]:
+WARN = SetPolicies()
+
+
+async def _enrol(
+    settings: Settings, pack: Pack, url: str, sets: list[list[Path]], policies: SetPolicies = WARN
+) -> list[Template]:
     from service.assembly import build_local_engine
     from service.pipeline.template_creation import TemplateCreator
     from service.policies import creation_policy, quality_scale
@@ -71,7 +76,7 @@ async def _enrol(settings: Settings, pack: Pack, url: str, sets: list[list[Path]
     )
     try:
         return [
-            (await creator.create([path.read_bytes() for path in paths], SetPolicies(), subject="s")).template
+            (await creator.create([path.read_bytes() for path in paths], policies, subject="s")).template
             for paths in sets
         ]
     finally:
@@ -125,6 +130,33 @@ def test_templates_become_those_of_the_new_pack(
 
     assert run(["upgrade", "--to", "other-aggregator", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["counts"]["current"] == 2
+
+
+def test_a_dropped_stranger_does_not_come_back_in(
+    packs: Path,
+    valkey_url: str,
+    shared_data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`other-aggregator` has no limits of consistency."""
+    monkeypatch.setenv("COREFACE_STATE_DIR", str(packs.parent))
+    monkeypatch.setenv("COREFACE_SEALING_KEY", base64.b64encode(bytes(range(32))).decode())
+    monkeypatch.setenv("COREFACE_REDIS_URL", valkey_url)
+    settings = Settings()
+    folder = shared_data / "lfw"
+    pictures = [*sorted((folder / "Hans_Blix").iterdir())[:4], folder / "Colin_Powell" / "Colin_Powell_0007.jpg"]
+    policies = SetPolicies(consistency=ConsistencyPolicy.DROP)
+    [kept] = asyncio.run(_enrol(settings, load_pack(packs / "opencv-sface"), valkey_url, [pictures], policies))
+    assert [report.reason for report in kept.reports] == [None] * 4 + [RejectionReason.INCONSISTENT]
+    assert run(["upgrade", "--to", "other-aggregator", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["refused"] == [kept.template_id]
+    assert told["counts"]["upgraded"] == 0
+    [after] = asyncio.run(_look(settings, valkey_url, [kept.template_id]))
+    assert isinstance(after, Template)
+    assert after.fingerprint == kept.fingerprint
+    assert after.vector.tolist() == kept.vector.tolist()
 
 
 def test_the_embedded_store_is_started_for_the_command(
