@@ -98,17 +98,15 @@ class Worker:
         self.decoders = StageThreads(
             self._cores, [(costs["decode"], 1), (costs["align"], 1)], threads=profile.decode_threads
         )
+        half = Cost(profile.worker.base_s / 2, profile.worker.per_item_s / 2)
+        self._loop = StageThreads(self._cores, [(half, 1)], threads=1)
+        """Of events: once before a set's stages and once after them."""
         self._door = Door(max_batch_sets)
 
     def serve(self, queues: Sequence[QueueServer]) -> None:
         """From now on."""
         for queue in queues:
             self._simulation.start(self._take_from(queue, max(1, self.slots // len(queues))))
-
-    @property
-    def busy_s(self) -> float:
-        """Core seconds."""
-        return self._cores.busy_s
 
     def _take_from(self, queue: QueueServer, slots: int) -> Process:
         held = 0
@@ -133,12 +131,11 @@ class Worker:
                 self._simulation.start(self._handle(job, queue))
 
     def _handle(self, job: Job, queue: QueueServer) -> Process:
-        overhead_s = self._profile.worker.of(job.samples)
-        yield self._cores.work(overhead_s / 2)
+        yield self._loop.submit(0, job.samples)
         yield self._door.enter()
         yield from self._process(job.samples)
         self._door.leave()
-        yield self._cores.work(overhead_s / 2)
+        yield self._loop.submit(0, job.samples)
         yield queue.answer()
         job.answered.happen()
 
