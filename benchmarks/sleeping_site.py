@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from service.cli.process_times import cpu_seconds
+from service.cli.process_figures import cpu_seconds
 from service.settings import Settings
 from tests.cluster.members import Member, answers
 from tests.cluster.store_server import StoreServer

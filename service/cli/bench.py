@@ -8,16 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +18,9 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from service.cli.bench_service import require_success, running_service
+from service.cli.process_figures import find_children, memory_mib
+from service.cli.sample_sets import IMAGE_SUFFIXES
 from service.errors import SetupError
 from service.pipeline.set_keys import digest_sample
 from service.protocols import InferenceSession
@@ -34,8 +30,6 @@ from service.settings import Settings
 from service.types import FacePolicy, Sample, SetRequest
 
 SET_SIZE = 10
-_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
-_START_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +55,13 @@ Progress = Callable[[str, int, int], None]
 
 def run_bench(images: Path, settings: Settings, *, repeats: int, growth_sets: int, progress: Progress) -> BenchReport:
     """Measure with the pictures under `images` (at least ten with a face each). Raises `SetupError`."""
-    paths = sorted(path for path in images.rglob("*") if path.suffix.lower() in _IMAGE_SUFFIXES)[:SET_SIZE]
+    paths = sorted(path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)[:SET_SIZE]
     if len(paths) < SET_SIZE:
         raise SetupError(f"{images} holds {len(paths)} pictures; bench needs {SET_SIZE}.")
     pictures = [path.read_bytes() for path in paths]
     pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
     forward = _forward_pass(pack, settings, pictures)
-    with _service(pack) as (process, client):
+    with running_service(pack) as (process, client):
         session = _Session(client, pictures)
         session.create_set()  # the first one pays for what starts late
         over_http, bare = [], []
@@ -77,11 +71,11 @@ def run_bench(images: Path, settings: Settings, *, repeats: int, growth_sets: in
             bare.append(_timed(forward))
         verify = _median_of("verify by id", session.verify_by_id, 20 * repeats, progress)
         cached = _median_of("cached set", session.repeat_set, 20 * repeats, progress)
-        before = _memory_mib(process.pid)
+        before = _memory(process.pid)
         for step in range(growth_sets):
             progress("memory over many sets", step, growth_sets)
             session.create_small_set()
-        after = _memory_mib(process.pid)
+        after = _memory(process.pid)
     return BenchReport(
         set_over_http_ms=1e3 * statistics.median(over_http),
         forward_ms=1e3 * statistics.median(bare),
@@ -135,7 +129,7 @@ class _Session:
 
     def verify_by_id(self) -> None:
         side = {"template_id": self._kept_id}
-        _require_success(self._client.post("/v1/verify", json={"reference": side, "probe": side}))
+        require_success(self._client.post("/v1/verify", json={"reference": side, "probe": side}))
 
     def _renewed(self, count: int) -> list[bytes]:
         mark = next(self._counter).to_bytes(8, "big")
@@ -144,15 +138,9 @@ class _Session:
     def _create(self, pictures: Sequence[bytes]) -> str:
         files = [("samples", ("picture", data, "application/octet-stream")) for data in pictures]
         response = self._client.post("/v1/templates", files=files)
-        _require_success(response)
+        require_success(response)
         template_id: str = response.json()["template_id"]
         return template_id
-
-
-def _require_success(response: httpx.Response) -> None:
-    """Raises `SetupError` with what the service said."""
-    if response.is_error:
-        raise SetupError(f"The service answered {response.status_code}: {response.text}")
 
 
 class _RecordingSession:
@@ -224,55 +212,7 @@ def _timed(action: Callable[[], None]) -> float:
     return time.perf_counter() - started
 
 
-@contextmanager
-def _service(pack: Pack) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
-    with tempfile.TemporaryDirectory(prefix="coreface-bench-") as directory:
-        state_path = Path(directory)
-        shutil.copytree(pack.directory, state_path / "packs" / pack.name)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        # The pack and the state are the bench's own; every other setting of the operator holds.
-        environment = {**os.environ, "COREFACE_STATE_DIR": str(state_path), "COREFACE_PACK": pack.name}
-        environment.pop("COREFACE_REDIS_URL", None)
-        with (state_path / "serve.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "service", "serve", "--port", str(port)],
-                env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120.0) as client:
-                _wait_until_ready(client, process, state_path / "serve.log")
-                yield process, client
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if client.get("/health/ready").is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise SetupError(f"The bench's service did not start: {log.read_text(errors='replace')[-500:]}")
-
-
-def _memory_mib(supervisor_pid: int) -> dict[str, float]:
-    """Resident set of the supervisor's API and worker processes (Linux; elsewhere not a number)."""
-    found = {"api": float("nan"), "worker": float("nan")}
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-            words = (status.parent / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue  # ended since it was listed
-        role = next((word for word in words if word in found), None)
-        if role is not None and int(fields["PPid"]) == supervisor_pid:
-            found[role] = int(fields["VmRSS"].split()[0]) / 1024
-    return found
+def _memory(supervisor_pid: int) -> dict[str, float]:
+    """MiB of the API and of the worker."""
+    pids = find_children(supervisor_pid)
+    return {role: memory_mib(pids.get(role)) for role in ("api", "worker")}

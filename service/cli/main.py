@@ -12,6 +12,7 @@ from service import __version__
 from service.cli import (
     bench_command,
     calibrate,
+    capacity_command,
     doctor,
     enrolment,
     explanation,
@@ -67,7 +68,10 @@ def build_cli() -> typer.Typer:
     pack_commands.command("verify")(packs.verify)
     cli.add_typer(pack_commands, name="packs")
     cli.command()(doctor.doctor)
-    cli.command()(bench_command.bench)
+    benches = typer.Typer(invoke_without_command=True)
+    benches.callback()(bench_command.bench)
+    benches.command()(capacity_command.capacity)
+    cli.add_typer(benches, name="bench")
     cli.command()(processes.openapi)
     return cli
 

@@ -1,0 +1,82 @@
+"""What a queue server does for one set: its thread's CPU by byte, and the bytes that go through it in a second.
+
+The commands are those of `service.engine.streams`, in the order of a set's way: added, read by a worker, answered and
+removed, the answer read and removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from service.capacity.profile import Cost
+from service.engine import streams
+from service.store.connection import connect_redis
+
+_SIZES = (1_000, 150_000)
+"""Bytes of a set; the second is also what the throughput is measured with."""
+_SETS = 600
+_WAYS = 4
+"""At once, so that the server is kept busy."""
+_ANSWER = {b"i": b"0" * 32, b"p": bytes(4_000)}
+_TIMEOUT_S = 10.0
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    cost: Cost
+    """CPU of the server's thread for the way of one set, by byte."""
+    sets_per_s: float
+    """Of 150 KB, on the loopback interface or whatever lies between."""
+    bytes_per_s: float
+    """The same in bytes: each goes in and out once."""
+
+
+async def measure_queue(url: str) -> QueueFigures:
+    """On streams of its own, which are removed."""
+    redis = connect_redis(url, timeout_s=_TIMEOUT_S)
+    try:
+        await _pass_sets(redis, _SIZES[0])  # connections are made, scripts are warm
+        (small_s, _), (large_s, elapsed_s) = [await _pass_sets(redis, size) for size in _SIZES]
+    finally:
+        await redis.aclose()
+    byte_s = max(0.0, (large_s - small_s) / (_SIZES[1] - _SIZES[0]))
+    return QueueFigures(
+        Cost(max(0.0, small_s - byte_s * _SIZES[0]), byte_s), _SETS / elapsed_s, _SETS * _SIZES[1] / elapsed_s
+    )
+
+
+async def _pass_sets(redis: Redis, size: int) -> tuple[float, float]:
+    """CPU seconds of the server for one set, and wall seconds for all."""
+    cpu_s, began = await _cpu_seconds(redis), time.perf_counter()
+    await asyncio.gather(*(_pass_in_turn(redis, size, _SETS // _WAYS) for _ in range(_WAYS)))
+    return (await _cpu_seconds(redis) - cpu_s) / _SETS, time.perf_counter() - began
+
+
+async def _pass_in_turn(redis: Redis, size: int, count: int) -> None:
+    number = next(_numbers)
+    jobs, replies = (f"coreface:bench:{number}:{name}" for name in ("jobs", "replies"))
+    await streams.ensure_group(redis, jobs)
+    payload = os.urandom(size)
+    try:
+        for _ in range(count):
+            await streams.append(redis, jobs, {b"i": b"0" * 32, b"p": payload})
+            (entry,) = await streams.read_new(redis, jobs, "bench", count=32, block_s=1.0)
+            await streams.server_now_ms(redis)
+            await streams.reply_and_finish(redis, jobs, entry.entry_id, replies, _ANSWER, reply_ttl_s=60)
+            (answer,) = await streams.read_from_front(redis, replies, count=64, block_s=1.0)
+            await redis.xdel(replies, answer.entry_id)
+    finally:
+        await redis.delete(jobs, replies)
+
+
+async def _cpu_seconds(redis: Redis) -> float:
+    """Of the thread that does the commands."""
+    used = await redis.info("cpu")
+    return float(used["used_cpu_user_main_thread"]) + float(used["used_cpu_sys_main_thread"])
