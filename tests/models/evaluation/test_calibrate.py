@@ -78,5 +78,18 @@ def test_a_published_page_is_of_the_calibration_that_ships(path: Path) -> None:
     assert [point["name"] for point in values["points"]] == shipped
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_operating_points_hold_on_people_they_were_not_measured_on(path: Path) -> None:
+    """As the documentation says: of every two quality levels, and with what is left for single kinds of templates."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    for point, of_levels, of_kinds in zip(
+        values["points"], (1.05, 1.10, 1.20, 1.25), (1.5, 1.7, 2.1, 2.7), strict=True
+    ):
+        for parts, bound in ((point["buckets"], of_levels), (point["kinds"], of_kinds)):
+            worst = max(parts, key=lambda part: part["after"])
+            assert worst["after"] <= bound * point["fmr"], f"{point['name']}: {worst['part']}"
+            assert worst["after"] < max(part["before"] for part in parts)
+
+
 def test_both_shipped_calibrations_are_published() -> None:
     assert [path.stem for path in PAGES] == ["buffalo_s-calibration", "opencv-sface-calibration"]
