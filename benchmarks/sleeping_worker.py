@@ -34,8 +34,8 @@ STAGES = {
     "embed": Cost(0.024, 0.012),
     "aggregate": Cost(0.015, 0.003),
 }
-"""Seconds by picture, slow enough that what is not asleep needs a fraction of a core. What aligning really takes is part
-of what is measured of the worker's own work."""
+"""Seconds by picture, slow enough that what is not asleep needs a fraction of a core. What aligning really takes is
+part of what is measured of the worker's own work."""
 _FACE = Detection((0.0, 0.0, 112.0, 112.0), 1.0, arcface_template().astype(np.float32))
 
 

@@ -28,8 +28,7 @@ _FIRST_PAUSE_S = 0.2
 _MAX_PAUSE_S = 10.0
 _STEADY_S = 30.0
 """A child that lived this long gets its next restart without a long pause."""
-_STOP_TIMEOUT_S = 40.0
-"""For the API, and again for the workers: longer than any request may take."""
+_FINISH_GRACE_S = 10.0
 
 Report = Callable[[str], None]
 
@@ -109,10 +108,12 @@ class Supervisor:
         store: EmbeddedValkey | None,
         ready_url: str,
         drain_delay_s: float,
+        request_timeout_s: float,
         report: Report,
     ) -> None:
         """`environment` is the children's; with a `store` its URL is added. `ready_url` answers 200 when ready. The API
-        begins to stop `drain_delay_s` seconds after it was told to."""
+        begins to stop `drain_delay_s` seconds after it was told to; it, and the workers after it, may then take
+        somewhat longer than a request may."""
         self._api = _Child(api)
         self._workers = [_Child(plan) for plan in workers]
         self._environment = dict(environment)
@@ -121,6 +122,7 @@ class Supervisor:
         self._store_up = False
         self._ready_url = ready_url
         self._drain_delay_s = drain_delay_s
+        self._finish_s = request_timeout_s + _FINISH_GRACE_S
         self._report = report
         # Without the proxies of the environment: the service is on this machine.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -216,7 +218,7 @@ class Supervisor:
         self._report("stopping")
         gracefully = True
         for group, delay_s in (([self._api], self._drain_delay_s), (self._workers, 0.0)):
-            deadline = time.monotonic() + delay_s + _STOP_TIMEOUT_S
+            deadline = time.monotonic() + delay_s + self._finish_s
             for child in group:
                 child.ask_to_stop()
             for child in group:

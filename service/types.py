@@ -73,7 +73,7 @@ class RejectionReason(StrEnum):
     TILTED = "tilted"
     """Tilted further than `quality.max_roll_degrees`."""
     LOW_QUALITY = "low_quality"
-    """A feature norm below `quality.min_feature_norm`."""
+    """A quality below `quality.min_sample_quality`."""
     NEAR_DUPLICATE = "near_duplicate"
     """The same picture as a better sample of the set, in other bytes; counted once."""
     INCONSISTENT = "inconsistent"

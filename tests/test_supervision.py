@@ -33,7 +33,7 @@ try:
         environment={"PATH": ""},
         store=EmbeddedValkey(directory / "state") if with_store else None,
         ready_url=f"http://127.0.0.1:{port}/ready",
-        drain_delay_s=0.0,
+        drain_delay_s=0.0, request_timeout_s=30.0,
         report=lambda line: print(line, flush=True),
     ).run()
 except CorefaceError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import socket
 
@@ -13,13 +14,15 @@ from service.api.draining import Draining, draining_of
 from service.http_listening import SignalFreeServer
 
 _KEEP_ALIVE_S = 30
-_FINISH_S = 35
-"""For what was taken: a little more than a request may take by default."""
+_FINISH_GRACE_S = 5
+"""For what was taken, beyond what a request may take: receiving it, and the last words."""
 _MAX_HEADER_BYTES = 32 * 1024
 
 
-async def serve_http(application: FastAPI, listener: socket.socket, *, drain_delay_s: float) -> None:
-    """Serve until SIGINT or SIGTERM, finish what was taken, close the application.
+async def serve_http(
+    application: FastAPI, listener: socket.socket, *, drain_delay_s: float, request_timeout_s: float
+) -> None:
+    """Serve until SIGINT or SIGTERM, finish what was taken, close the application. `request_timeout_s`: of a request.
 
     For `drain_delay_s` seconds after the first signal everything is answered as before, but for readiness. A second
     signal cuts that short; a SIGINT after that does not wait for what was taken. Raises what opening the application
@@ -33,7 +36,7 @@ async def serve_http(application: FastAPI, listener: socket.socket, *, drain_del
         access_log=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_FINISH_S,
+        timeout_graceful_shutdown=math.ceil(request_timeout_s) + _FINISH_GRACE_S,
         h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
     )
     server = SignalFreeServer(config)

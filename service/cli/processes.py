@@ -54,6 +54,7 @@ def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None
         store=EmbeddedValkey(settings.state_path) if settings.redis_url is None else None,
         ready_url=f"{url}/health/ready",
         drain_delay_s=settings.drain_delay_s,
+        request_timeout_s=settings.limits.request_timeout_s,
         report=_report,
     )
     raise typer.Exit(supervisor.run())
@@ -92,7 +93,14 @@ def _run_api(settings: Settings) -> None:
     application = create_app(settings)
     remedy = "Choose another --host or --port."
     with open_listener(settings.host, settings.port, who="The API", remedy=remedy) as listener:
-        asyncio.run(serve_http(application, listener, drain_delay_s=settings.drain_delay_s))
+        asyncio.run(
+            serve_http(
+                application,
+                listener,
+                drain_delay_s=settings.drain_delay_s,
+                request_timeout_s=settings.limits.request_timeout_s,
+            )
+        )
 
 
 def _worker_address(settings: Settings, number: int) -> tuple[str, ...]:
