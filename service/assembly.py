@@ -7,7 +7,7 @@ from collections.abc import Callable
 from service.engine.local import LocalEngine
 from service.pipeline.set_processing import SetProcessor
 from service.pipeline.stages import BatchObserver, unobserved
-from service.policies import consistency_limits, image_limits, quality_scale
+from service.policies import consistency_limits, image_limits
 from service.protocols import FaceDetector, FaceEmbedder, InferenceSession
 from service.runtime.manifest import DetectorSpec, EmbedderSpec, InputRange, ModelFile
 from service.runtime.onnx import load_session, usable_cores
@@ -44,7 +44,6 @@ def build_set_processor(
         image_limits(settings.limits),
         min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
         consistency=consistency_limits(pack.calibration),
-        quality_scale=quality_scale(pack.calibration),
         batch_size=settings.batch_size,
     )
     return processor, embedder_session.provider

@@ -273,10 +273,8 @@ class SetRequest:
     """Time left for the answer, counted from the hand-over; work past it is dropped."""
     quality_limits: QualityLimits = QualityLimits()
     consistency_policy: ConsistencyPolicy = ConsistencyPolicy.WARN
-    draw: tuple[str, ...] = ()
-    """Where a picture is wanted: digests of the samples to show, in the order of the upload, repetitions included."""
-    refused: tuple[RejectedSample, ...] = ()
-    """Of these, the ones that are refused without being decoded."""
+    draw: tuple[SampleReport, ...] = ()
+    """Where a picture is wanted: its lines, one tile each, whatever becomes of the samples this time."""
     tenant: str = DEFAULT_TENANT
     """Whose set it is: tenants share an engine fairly by cost."""
 
@@ -306,7 +304,7 @@ class SetResult:
     """Of each outcome: 0 for the largest group of faces that agree, 1, 2, ... for the others; None where no face was
     embedded, and for every outcome where the pack cannot tell."""
     picture: bytes | None = field(default=None, repr=False)
-    """When asked for: PNG, the samples in the order of the request with what became of each."""
+    """When asked for: PNG, the lines of the request with the samples they are of."""
 
 
 @dataclass(frozen=True, slots=True)

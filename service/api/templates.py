@@ -198,14 +198,14 @@ def _created_answer(parts: ServiceParts, include: frozenset[Include], created: C
         parts.metrics.set_reported(created.reports[created.added_to :])
     template_id = created.template.template_id
     return success(
-        _template_answer(parts, include, created),
+        template_answer(parts, include, created),
         status=200 if created.cached else 201,
         location=f"/v1/templates/{template_id}",
         template_ids=[template_id],
     )
 
 
-def _template_answer(parts: ServiceParts, include: frozenset[Include], created: CreatedTemplate) -> TemplateAnswer:
+def template_answer(parts: ServiceParts, include: frozenset[Include], created: CreatedTemplate) -> TemplateAnswer:
     template = created.template
     answer = TemplateAnswer(
         template_id=template.template_id,

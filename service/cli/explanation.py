@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,8 +13,13 @@ from service.cli.enrolment import show_samples, write_privately
 from service.cli.sample_sets import find_sample_sets
 from service.cli.service_options import ConsistencyPolicyOption, FacePolicyOption, JsonOption
 from service.cli.terminal import Terminal
-from service.errors import SetupError
-from service.types import ConsistencyPolicy, FacePolicy
+from service.errors import RefusedSetError, SetupError
+from service.types import ConsistencyPolicy, FacePolicy, SetPolicies, are_consistent
+
+if TYPE_CHECKING:
+    from service.cli.service_connection import Answer
+
+_CONSISTENT = {True: "yes", False: "no", None: "not known"}
 
 
 def explain(
@@ -23,31 +29,45 @@ def explain(
     consistency_policy: ConsistencyPolicyOption = ConsistencyPolicy.WARN,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what became of each picture of a set. Runs the model in this process; nothing is kept but the picture."""
+    """Show what became of each picture of a set. Runs the model in this process; nothing is kept but the picture.
+
+    A set that no template can be made of is shown too, and ends with 1.
+    """
     sets = find_sample_sets(paths)
     if len(sets) != 1:
         raise SetupError(f"`coreface explain` takes one set; there are {len(sets)}.")
-    from service.cli.service_connection import Answer, ServiceProblemError, connect_in_process
-
-    policies = {"face_policy": face_policy.value, "consistency_policy": consistency_policy.value}
     terminal = Terminal(as_json=as_json)
-
-    async def run() -> tuple[Answer, bytes]:
-        samples = sets[0].read()
-        async with connect_in_process() as service:
-            answer = await service.enrol(samples, policies, [])
-            return answer, await service.draw(answer["template_id"], samples)
-
-    try:
-        with terminal.progress("loading the model"):
-            answer, picture = asyncio.run(run())
-    except ServiceProblemError as error:
-        terminal.show_problem(error.problem)
-        raise typer.Exit(2) from error
+    with terminal.progress("loading the model"):
+        answer, picture = asyncio.run(_explain(sets[0].read(), SetPolicies(face_policy, consistency_policy)))
     write_privately(output, picture)
-    entry = {"files": [str(path) for path in sets[0].files], **answer}
     if as_json:
-        terminal.show_json({**entry, "picture": str(output)})
-        return
-    show_samples(terminal, sets[0], entry)
-    terminal.show_line(f"Written to {output}.")
+        terminal.show_json({"files": [str(path) for path in sets[0].files], **answer, "picture": str(output)})
+    else:
+        show_samples(terminal, sets[0], answer)
+        terminal.show_line(f"consistent: {_CONSISTENT[answer['consistent']]}")
+        terminal.show_line(f"Written to {output}.")
+        if "error" in answer:
+            terminal.show_problem({"detail": answer["error"]["detail"]})
+    if "error" in answer:
+        raise typer.Exit(1)
+
+
+async def _explain(samples: Sequence[bytes], policies: SetPolicies) -> tuple[Answer, bytes]:
+    """The answer to a set, or its `error`, and the picture."""
+    # Only here: this loads decoders and networks.
+    from service.api.answers import sample_entry
+    from service.api.templates import template_answer
+    from service.cli.local_service import open_local_parts
+    from service.observability.logs import configure_command_logging
+
+    configure_command_logging()
+    async with open_local_parts() as parts:
+        try:
+            created = await parts.creator.create(samples, policies)
+        except RefusedSetError as refusal:
+            lines = [sample_entry(report).model_dump(mode="json") for report in refusal.reports]
+            error = {"code": refusal.code, "detail": refusal.detail, "samples": lines}
+            answer = {"consistent": are_consistent(refusal.reports), "error": error}
+            return answer, await parts.creator.draw_refused(samples, refusal)
+        answer = template_answer(parts, frozenset(), created).model_dump(mode="json", exclude_unset=True)
+        return answer, await parts.creator.draw(created.template.template_id, samples)

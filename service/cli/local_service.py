@@ -1,13 +1,13 @@
-"""The application of `--local`: the model in this process, nothing kept."""
+"""The application of `--local`, and its parts alone: the model in this process, nothing kept."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
-from service.api.application import build_application
+from service.api.application import PartsOpener, build_application
 from service.api.dependencies import ServiceParts
 from service.app import assemble_parts
 from service.assembly import build_local_engine
@@ -21,6 +21,15 @@ from service.store.sealing import AesGcmTemplateSealer, load_key_ring
 
 def local_application() -> FastAPI:
     """Raises `SetupError` and its kin: no valid pack, no valid key."""
+    return build_application(_parts_opener())
+
+
+def open_local_parts() -> AbstractAsyncContextManager[ServiceParts]:
+    """Raises as `local_application`."""
+    return _parts_opener()(Metrics())
+
+
+def _parts_opener() -> PartsOpener:
     settings = read_settings()
     pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
     sealer = AesGcmTemplateSealer(load_key_ring(settings))
@@ -31,4 +40,4 @@ def local_application() -> FastAPI:
             store, answers = TransientTemplateStore(), TransientAnswerStore()
             yield assemble_parts(settings, pack, engine, store, answers, sealer, metrics)
 
-    return build_application(open_parts)
+    return open_parts

@@ -38,14 +38,6 @@ class ServiceConnection:
         fields = {**policies, "include": ",".join(include)}
         return await self._post("/v1/templates", files=files, data=fields)
 
-    async def draw(self, template_id: str, samples: Sequence[bytes]) -> bytes:
-        """POST /v1/templates/{template_id}/report. Raises `ServiceProblemError`, `SetupError`."""
-        files = [("samples", ("sample", data, "application/octet-stream")) for data in samples]
-        response = await self._send(f"/v1/templates/{template_id}/report", {"files": files})
-        if response.is_error:
-            _read_answer(response)
-        return response.content
-
     async def verify(self, body: Answer) -> Answer:
         """POST /v1/verify. Raises `ServiceProblemError`, `SetupError`."""
         return await self._post("/v1/verify", json=body)

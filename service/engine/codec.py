@@ -26,12 +26,14 @@ from service.errors import (
 from service.store.frames import FrameError, FrameReader, array_field, pack_frame
 from service.store.records import (
     EMBEDDED_SAMPLE_FIELDS,
+    REPORT_FIELDS,
     embedded_sample_row,
     read_choice,
     read_embedded_sample,
     read_rejected_sample,
-    read_rejected_samples,
+    read_report,
     rejected_sample_row,
+    report_row,
 )
 from service.store.sealing import PayloadSealer, UnsealingError
 from service.types import (
@@ -51,7 +53,7 @@ from service.types import (
 
 FRAME_VERSION = 3
 
-_JOB_FIELDS = 11
+_JOB_FIELDS = 10
 _LIMIT_FIELDS = 7
 _OUTCOME_FIELDS = 6
 _RESULT_FIELDS = 7
@@ -123,8 +125,7 @@ def seal_job(
             request.fingerprint,
             list(astuple(request.quality_limits)),
             request.consistency_policy.value,
-            list(request.draw),
-            [rejected_sample_row(sample) for sample in request.refused],
+            [report_row(line) for line in request.draw],
             request.tenant,
         ]
     )
@@ -148,8 +149,7 @@ def unseal_job(job: SealedJob, fingerprint: str, sealer: PayloadSealer) -> SetRe
         fingerprint=reader.text(),
         quality_limits=QualityLimits(*reader.numbers(_LIMIT_FIELDS)),
         consistency_policy=read_choice(reader, ConsistencyPolicy),
-        draw=reader.many(FrameReader.text),
-        refused=read_rejected_samples(reader),
+        draw=tuple(read_report(row) for row in reader.rows(REPORT_FIELDS)),
         tenant=reader.text(),
         timeout_s=job.budget_ms / 1000,
     )

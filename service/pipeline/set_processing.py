@@ -14,11 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from service.calibration.quality_scale import QualityScale
 from service.errors import InferenceFailedError, OutOfMemoryError
 from service.pipeline.pixel_budget import PixelBudget
 from service.pipeline.quality_gate import admit_sample
-from service.pipeline.reports import report_samples
 from service.pipeline.sample_stages import (
     AlignedFace,
     DecodedImage,
@@ -100,7 +98,6 @@ class SetProcessor:
         *,
         min_eye_distance_pixels: float,
         consistency: ConsistencyLimits | None,
-        quality_scale: QualityScale,
         batch_size: int,
     ) -> None:
         """`consistency` None: the pack cannot tell whether faces agree. `batch_size`: most faces embedded together."""
@@ -110,7 +107,6 @@ class SetProcessor:
         self._limits = limits
         self._min_eye_distance_pixels = min_eye_distance_pixels
         self._consistency = consistency
-        self._quality_scale = quality_scale
         self._batch_size = batch_size
         self._pixels = PixelBudget(MOST_PIXELS)
 
@@ -267,15 +263,7 @@ class SetProcessor:
         result = SetResult(task.request.request_id, settled.outcomes, aggregation, {}, settled.groups)
         if not task.request.draw:
             return result
-        refused = task.request.refused
-        reports = report_samples(
-            task.request.draw,
-            (*result.outcomes, *refused),
-            (*result.groups, *(None for _ in refused)),
-            aggregation,
-            self._quality_scale,
-        )
-        tiles = [Tile(task.thumbnails.get((report.digest, report.seconds)), report) for report in reports]
+        tiles = [Tile(task.thumbnails.get((line.digest, line.seconds)), line) for line in task.request.draw]
         return replace(result, picture=draw_report(tiles))
 
 

@@ -158,25 +158,24 @@ class TemplateCreator:
         return replace(created, added_to=len(before))
 
     async def draw(self, template_id: str, samples: Sequence[bytes]) -> bytes:
-        """Samples of a kept template, all or some, as a picture (PNG), in the order sent, each with what it is worth in
-        the whole template.
+        """Samples of a kept template, all or some, as a picture (PNG), in the order sent, each with its line of the
+        kept report: what it is worth in the whole template.
 
         Raises as `add`, and `SamplesMismatchError` where one of them is not a sample that the template was made of.
         """
         self._check_count(len(samples))
         kept = await self._of_this_pack(template_id)
-        material = await self._store.get_material(template_id)
         upload = await asyncio.to_thread(read_upload, samples, self._limits)
-        sent = set(upload.digests)
-        if not sent <= set(kept.sample_digests):
+        if not set(upload.digests) <= set(kept.sample_digests):
             raise SamplesMismatchError("Send samples that the template was made of, byte by byte as they were.")
-        result = await self._ask_engine(
-            upload.accepted,
-            [sample for sample in material.samples if sample.digest not in sent],
-            material.policies,
-            self._policy.timeout_s,
-            drawn=upload,
-        )
+        return await self._draw(upload, reorder_reports(upload.digests, kept.reports))
+
+    async def draw_refused(self, samples: Sequence[bytes], refusal: RefusedSetError) -> bytes:
+        """A set that no template was made of, as a picture (PNG). Raises what the engine raises."""
+        return await self._draw(await asyncio.to_thread(read_upload, samples, self._limits), refusal.reports)
+
+    async def _draw(self, upload: Upload, lines: tuple[SampleReport, ...]) -> bytes:
+        result = await self._ask_engine(upload.accepted, (), SetPolicies(), self._policy.timeout_s, draw=lines)
         if result.picture is None:
             raise InferenceFailedError("The engine answered no picture.")
         return result.picture
@@ -325,7 +324,7 @@ class TemplateCreator:
         policies: SetPolicies,
         timeout_s: float,
         *,
-        drawn: Upload | None = None,
+        draw: tuple[SampleReport, ...] = (),
     ) -> SetResult:
         request = SetRequest(
             request_id=secrets.token_hex(16),
@@ -336,8 +335,7 @@ class TemplateCreator:
             timeout_s=timeout_s,
             quality_limits=self._policy.quality_limits,
             consistency_policy=policies.consistency,
-            draw=() if drawn is None else drawn.digests,
-            refused=() if drawn is None else drawn.rejected,
+            draw=draw,
         )
         result = await self._engine.create(request)
         if any(_embedded(outcome) is not None for outcome in result.outcomes):

@@ -29,7 +29,7 @@ MATERIAL_RECORD = 1
 """The same for the material."""
 
 _TEMPLATE_FIELDS = 10
-_REPORT_FIELDS = 15
+REPORT_FIELDS = 15
 _FACE_FIELDS = 5
 _MATERIAL_FIELDS = 6
 EMBEDDED_SAMPLE_FIELDS = 3
@@ -49,7 +49,7 @@ def encode_template(template: Template) -> bytes:
             template.norm,
             template.created_at,
             template.expires_at,
-            [_report_row(report) for report in template.reports],
+            [report_row(report) for report in template.reports],
             template.quality,
             template.subject,
         ]
@@ -68,7 +68,7 @@ def decode_template(frame: bytes) -> Template:
         norm=reader.number(),
         created_at=reader.number(),
         expires_at=reader.number(),
-        reports=tuple(_read_report(row) for row in reader.rows(_REPORT_FIELDS)),
+        reports=tuple(read_report(row) for row in reader.rows(REPORT_FIELDS)),
         quality=reader.optional(FrameReader.number),
         subject=reader.optional(FrameReader.text),
     )
@@ -198,7 +198,8 @@ def read_choice(row: FrameReader, choices: type[_Choice]) -> _Choice:
         raise FrameError(f"Expected a {choices.__name__}.") from error
 
 
-def _report_row(report: SampleReport) -> list[object]:
+def report_row(report: SampleReport) -> list[object]:
+    """A row of `REPORT_FIELDS` fields."""
     return [
         report.index,
         report.digest,
@@ -218,7 +219,8 @@ def _report_row(report: SampleReport) -> list[object]:
     ]
 
 
-def _read_report(row: FrameReader) -> SampleReport:
+def read_report(row: FrameReader) -> SampleReport:
+    """Raises `FrameError`."""
     return SampleReport(
         index=row.integer(),
         digest=row.text(),

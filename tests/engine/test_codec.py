@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from service.calibration.quality_scale import QualityScale
 from service.engine.codec import FRAME_VERSION, SealedJob, seal_job, seal_reply, unseal_job, unseal_reply
 from service.errors import (
     CorefaceError,
@@ -19,6 +20,7 @@ from service.errors import (
     SetQuarantinedError,
     StoreUnavailableError,
 )
+from service.pipeline.reports import report_samples
 from service.store.frames import FrameError, pack_frame
 from service.types import (
     ConsistencyPolicy,
@@ -166,8 +168,9 @@ def test_a_job_with_every_choice_comes_back() -> None:
         known=(),
         quality_limits=QualityLimits(0.5, 1.0, 0.1, 0.9, 30.0, 20.0, 8.0),
         consistency_policy=ConsistencyPolicy.REFUSE,
-        draw=(make_sample("face 1").digest, "0" * 64),
-        refused=(RejectedSample("0" * 64, RejectionReason.TOO_LARGE),),
+        draw=report_samples(
+            ["0" * 64], [RejectedSample("0" * 64, RejectionReason.EMPTY)], [1], None, QualityScale(None)
+        ),
         tenant="somebody",
     )
     job = SealedJob.from_fields(seal_job(asked, "replies", 3000, TRACE, SEALER).to_fields())

@@ -135,7 +135,7 @@ class FakeEngine:
                 _without_each(embedded, total) if len(embedded) > 1 else None,
             )
         data = {sample.digest: sample.data for sample in request.samples}
-        picture = b"".join(data.get(digest, b"-") for digest in request.draw) if request.draw else None
+        picture = b"".join(data.get(line.digest, b"-") for line in request.draw) if request.draw else None
         return SetResult(request.request_id, outcomes, aggregation, {"embed": 0.01}, groups, picture)
 
     def _group(self, outcome: SampleOutcome) -> int | None:

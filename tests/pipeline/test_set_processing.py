@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from service.calibration.quality_scale import QualityScale
 from service.errors import DeadlineExceededError, InferenceFailedError, OutOfMemoryError
 from service.pipeline import set_processing
+from service.pipeline.reports import report_samples
 from service.pipeline.set_keys import digest_sample
 from service.pipeline.set_processing import SetProcessor
 from service.pipeline.stages import StageRunner
@@ -127,7 +128,6 @@ class Rig:
             LIMITS,
             min_eye_distance_pixels=8.0,
             consistency=consistency,
-            quality_scale=QualityScale(None),
             batch_size=batch_size,
         )
         self.device, self.decoders = StageRunner("device"), StageRunner("decode", threads=2)
@@ -279,11 +279,12 @@ def test_faces_that_do_not_agree_are_grouped_and_dropped_before_aggregation() ->
     assert refused.aggregation is None
 
 
-def test_a_set_is_drawn_when_asked_for_in_the_order_of_the_request(rig: Rig) -> None:
+def test_a_set_is_drawn_when_asked_for_as_its_lines_say(rig: Rig) -> None:
     pictures = [picture(90), picture(5), picture(50)]
-    order = [digest_sample(data) for data in (pictures[0], pictures[1], b"", pictures[2])]
-    refused = (RejectedSample(order[2], RejectionReason.EMPTY),)
-    plain, drawn = rig.process(request(*pictures), replace(request(*pictures), draw=tuple(order), refused=refused))
+    digests = [digest_sample(data) for data in (pictures[0], pictures[1], b"", pictures[2])]
+    rejected = [RejectedSample(digest, RejectionReason.NO_FACE) for digest in digests]
+    lines = report_samples(digests, rejected, [None] * 4, None, QualityScale(None))
+    plain, drawn = rig.process(request(*pictures), replace(request(*pictures), draw=lines))
     assert plain.picture is None
     assert reasons(drawn) == reasons(plain)
     assert drawn.picture is not None
@@ -291,6 +292,9 @@ def test_a_set_is_drawn_when_asked_for_in_the_order_of_the_request(rig: Rig) -> 
     height, width = sheet.shape[0] // 2, sheet.shape[1] // 2
     spots = [tuple(sheet[row * height + 15, column * width + width // 2]) for row in (0, 1) for column in (0, 1)]
     assert [spots[0], spots[1], spots[3]] == [(90, 90, 90), (5, 5, 5), (50, 50, 50)]
+    assert spots[2] == (225, 225, 225), "an empty tile"
+    red = (np.abs(sheet.astype(int) - (50, 50, 200)).max(axis=2) < 20).any(axis=1)
+    assert red[: 2 * height].sum() > 0, "the lines reject all four, whatever this processor would make of them"
 
 
 def test_known_embeddings_join_without_being_computed(rig: Rig) -> None:

@@ -22,7 +22,7 @@ from service.errors import (
 )
 from service.pipeline.set_keys import digest_sample
 from service.pipeline.template_creation import CreationPolicy, TemplateCreator
-from service.types import ConsistencyPolicy, FacePolicy, QualityLimits, RejectedSample, RejectionReason, SetPolicies
+from service.types import ConsistencyPolicy, FacePolicy, QualityLimits, RejectionReason, SetPolicies
 from service.vision.sniffing import ImageLimits
 from tests.pipeline.fakes import FINGERPRINT, FakeEngine, MemoryStore, embed, png
 
@@ -344,18 +344,38 @@ async def test_a_template_is_drawn_from_its_own_samples_alone() -> None:
     rig = Rig()
     template = (await rig.creator.create([A, b"", B], SetPolicies(FacePolicy.CENTRAL))).template
     assert await rig.creator.draw(template.template_id, [B, b"", A, B]) == B + b"-" + A + B
-    asked = rig.engine.requests[-1]
-    assert (asked.draw, asked.known, asked.face_policy) == (
-        tuple(map(digest_sample, (B, b"", A, B))),
-        (),
-        FacePolicy.CENTRAL,
-    )
-    assert asked.refused == (RejectedSample(digest_sample(b""), RejectionReason.EMPTY),)
+    lines = rig.engine.requests[-1].draw
+    assert [line.index for line in lines] == [0, 1, 2, 3], "places in what was sent"
+    assert [line.reason for line in lines] == [None, RejectionReason.EMPTY, None, RejectionReason.DUPLICATE]
     assert await rig.creator.draw(template.template_id, [B]) == B
-    (rest,) = rig.engine.requests[-1].known
-    assert rest.digest == digest_sample(A), "what is not sent still counts"
+    (alone,) = rig.engine.requests[-1].draw
+    kept = next(line for line in template.reports if line.digest == digest_sample(B))
+    assert alone == replace(kept, index=0), "what it is worth in the whole template"
+    assert 0.0 < alone.weight < 1.0
     for others in ([A, B, b"", C], [C]):
         with pytest.raises(SamplesMismatchError):
             await rig.creator.draw(template.template_id, others)
     with pytest.raises(TemplateNotFoundError):
         await rig.creator.draw("none", [A])
+
+
+async def test_a_template_of_more_samples_than_a_request_holds_is_drawn_in_parts() -> None:
+    rig = Rig()
+    pictures = [png(content=str(number).encode()) for number in range(12)]
+    template = (await rig.creator.create(pictures[:8], SetPolicies())).template
+    template = (await rig.creator.add(template.template_id, pictures[8:])).template
+    for part in (pictures[:8], pictures[8:]):
+        assert await rig.creator.draw(template.template_id, part) == b"".join(part)
+    with pytest.raises(TooManySamplesError, match="one request holds at most 8"):
+        await rig.creator.draw(template.template_id, pictures)
+
+
+async def test_a_refused_set_is_drawn_with_its_reasons() -> None:
+    rig = Rig()
+    rig.engine.refused.add(digest_sample(A))
+    policies = SetPolicies(consistency=ConsistencyPolicy.REFUSE)
+    with pytest.raises(InconsistentSetError) as caught:
+        await rig.creator.create([A, b"", B], policies)
+    assert await rig.creator.draw_refused([A, b"", B], caught.value) == A + b"-" + B
+    assert rig.engine.requests[-1].draw == caught.value.reports
+    assert not rig.store.templates
