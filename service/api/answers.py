@@ -141,6 +141,8 @@ class PairEntry(BaseModel):
     score: float | None
     llr: float | None
     threshold: float | None = Field(description="That of the two sides' quality levels.")
+    reference_consistent: bool | None = Field(description="As `consistent` of a side of /v1/verify.")
+    probe_consistent: bool | None
     error: PairErrorEntry | None
 
 

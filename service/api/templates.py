@@ -116,7 +116,8 @@ async def add_samples(request: Request, template_id: str, parts: Parts) -> Respo
     digests = await digest_samples(key, added.samples)
 
     async def work() -> KeptAnswer:
-        created = await parts.creator.add(template_id, added.samples, digests=digests)
+        with parts.metrics.counting_refused_sets(added=len(added.samples)):
+            created = await parts.creator.add(template_id, added.samples, digests=digests)
         return _created_answer(parts, added.include, created)
 
     return await parts.answers.answer(request, key, lambda: (digests, sorted(added.include)), work)
@@ -195,7 +196,7 @@ def _created_answer(parts: ServiceParts, include: frozenset[Include], created: C
         parts.metrics.template_answered("cache", None)
     else:
         parts.metrics.template_answered("added" if created.added_to else "engine", created.template.quality)
-        parts.metrics.set_reported(created.reports[created.added_to :])
+        parts.metrics.set_reported(created.reports, known=created.added_to)
     template_id = created.template.template_id
     return success(
         template_answer(parts, include, created),

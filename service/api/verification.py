@@ -106,7 +106,7 @@ def _verify_answer(parts: ServiceParts, verification: Verification) -> VerifyAns
     calibrated = verification.comparison.calibrated
     point = calibrated.operating_point
     for report in (verification.reference, verification.probe):
-        parts.metrics.set_reported(report.samples or ())
+        _count_set(parts, report)
     answer = VerifyAnswer(
         decision="match" if verification.comparison.is_match else "non_match",
         score=calibrated.score,
@@ -163,7 +163,10 @@ async def verify_references(request: Request, parts: Parts) -> Response:
     references, probe = [await _side(side, key) for side in body.references], await _side(body.probe, key)
 
     async def work() -> KeptAnswer:
-        verification = await parts.batch_verifier.verify_references(references, probe, body.operating_point)
+        with parts.metrics.counting_refused_sets():
+            verification = await parts.batch_verifier.verify_references(references, probe, body.operating_point)
+        if verification.probe is not None:
+            _count_set(parts, verification.probe)
         compared = [
             reference
             for reference, outcome in zip(references, verification.outcomes, strict=True)
@@ -174,6 +177,11 @@ async def verify_references(request: Request, parts: Parts) -> Response:
     return await parts.answers.answer(
         request, key, lambda: (list(map(_described, references)), _described(probe), body.operating_point), work
     )
+
+
+def _count_set(parts: ServiceParts, report: SideReport) -> None:
+    if report.fresh:
+        parts.metrics.set_reported(report.samples or ())
 
 
 def _batch_answer(parts: ServiceParts, verification: BatchVerification) -> BatchAnswer:
@@ -197,13 +205,23 @@ def _batch_answer(parts: ServiceParts, verification: BatchVerification) -> Batch
 
 def _pair_entry(outcome: Outcome) -> PairEntry:
     if isinstance(outcome, RequestError):
-        error = PairErrorEntry(code=outcome.code, detail=outcome.detail, side=outcome.side)
-        return PairEntry(decision=None, score=None, llr=None, threshold=None, error=error)
+        return PairEntry(
+            decision=None,
+            score=None,
+            llr=None,
+            threshold=None,
+            reference_consistent=None,
+            probe_consistent=None,
+            error=PairErrorEntry(code=outcome.code, detail=outcome.detail, side=outcome.side),
+        )
+    calibrated = outcome.comparison.calibrated
     return PairEntry(
-        decision="match" if outcome.is_match else "non_match",
-        score=outcome.calibrated.score,
-        llr=outcome.calibrated.llr,
-        threshold=outcome.calibrated.operating_point.threshold,
+        decision="match" if outcome.comparison.is_match else "non_match",
+        score=calibrated.score,
+        llr=calibrated.llr,
+        threshold=calibrated.operating_point.threshold,
+        reference_consistent=outcome.reference.consistent,
+        probe_consistent=outcome.probe.consistent,
         error=None,
     )
 

@@ -110,22 +110,24 @@ class Metrics:
         if problem_code is not None:
             self._failures.labels(problem_code).inc()
 
-    def set_reported(self, reports: Sequence[SampleReport]) -> None:
-        """The lines of the samples that are new in a set, whether it became a template or was refused."""
-        for report in reports:
+    def set_reported(self, reports: Sequence[SampleReport], *, known: int = 0) -> None:
+        """A fresh set, whether it became a template or was refused. `known`: of the lines, the first ones, of samples
+        that others were added to."""
+        for report in reports[known:]:
             self._samples.labels(report.status if report.reason is None else report.reason.value).inc()
             if report.reason is None:
                 self._media.labels("photograph" if report.seconds is None else "clip").inc()
-        if reports and are_consistent(reports) is False:
+        if are_consistent(reports) is False:
             self._inconsistent_sets.inc()
 
     @contextmanager
-    def counting_refused_sets(self) -> Iterator[None]:
-        """A set that is refused for its samples was looked at all the same."""
+    def counting_refused_sets(self, *, added: int | None = None) -> Iterator[None]:
+        """A set that is refused for its samples was looked at all the same. `added`: how many of its lines, the last
+        ones, are of samples that were added to others; None: all are new."""
         try:
             yield
         except RefusedSetError as error:
-            self.set_reported(error.reports)
+            self.set_reported(error.reports, known=0 if added is None else len(error.reports) - added)
             raise
 
     def template_answered(self, origin: str, quality: float | None) -> None:

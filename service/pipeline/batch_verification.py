@@ -11,12 +11,20 @@ import numpy as np
 
 from service.decisions import Comparison
 from service.errors import FingerprintMismatchError, RequestError
-from service.pipeline.verification import Descriptor, SampleSide, Side, StoredSide, Verifier
+from service.pipeline.verification import Descriptor, SampleSide, Side, SideReport, StoredSide, Verifier
 from service.protocols import ScoreCalibrator, TemplateStore
 from service.types import Template
 from service.vision.comparison import compare_rows, decide
 
-Outcome = Comparison | RequestError
+
+@dataclass(frozen=True, slots=True)
+class ComparedPair:
+    comparison: Comparison
+    reference: SideReport
+    probe: SideReport
+
+
+Outcome = ComparedPair | RequestError
 """Of one pair. An error is no decision."""
 
 
@@ -27,6 +35,8 @@ class BatchVerification:
     operating_point: str
     fmr: float
     fingerprint: str
+    probe: SideReport | None
+    """The one that all references were compared with; None where each pair has its own."""
 
 
 class BatchVerifier:
@@ -48,7 +58,7 @@ class BatchVerifier:
         point = self._calibrator.resolve(operating_point)
         kept = await self._store.get_many(sorted({template_id for pair in pairs for template_id in pair}))
         sides = {template_id: self._descriptor(found) for template_id, found in kept.items()}
-        return await self._decide([(sides[reference], sides[probe]) for reference, probe in pairs], point)
+        return await self._decide([(sides[reference], sides[probe]) for reference, probe in pairs], point, None)
 
     async def verify_references(
         self, references: Sequence[Side], probe: Side, operating_point: str | None
@@ -69,7 +79,7 @@ class BatchVerifier:
             else await self._descriptor_of(side)
             for side in references
         ]
-        return await self._decide([(side, presented) for side in sides], point)
+        return await self._decide([(side, presented) for side in sides], point, presented.report)
 
     def _descriptor(self, found: Template | RequestError) -> Descriptor | RequestError:
         if isinstance(found, RequestError):
@@ -88,10 +98,14 @@ class BatchVerifier:
             return error
 
     async def _decide(
-        self, sides: Sequence[tuple[Descriptor | RequestError, Descriptor | RequestError]], point: str
+        self,
+        sides: Sequence[tuple[Descriptor | RequestError, Descriptor | RequestError]],
+        point: str,
+        probe: SideReport | None,
     ) -> BatchVerification:
         outcomes = await asyncio.to_thread(self._compare, sides, point)
-        return BatchVerification(tuple(outcomes), point, self._calibrator.false_match_rate(point), self._fingerprint)
+        rate = self._calibrator.false_match_rate(point)
+        return BatchVerification(tuple(outcomes), point, rate, self._fingerprint, probe)
 
     def _compare(
         self, sides: Sequence[tuple[Descriptor | RequestError, Descriptor | RequestError]], point: str
@@ -113,15 +127,21 @@ class BatchVerifier:
                 outcomes.append(next(comparisons))
         return outcomes
 
-    def _compare_whole(self, pairs: Sequence[tuple[Descriptor, Descriptor]], point: str) -> list[Comparison]:
+    def _compare_whole(self, pairs: Sequence[tuple[Descriptor, Descriptor]], point: str) -> list[ComparedPair]:
         if not pairs:
             return []
         scores = compare_rows(
             np.stack([first.vector for first, _ in pairs]), np.stack([second.vector for _, second in pairs])
         )
         return [
-            decide(
-                self._calibrator.calibrate(float(score), first.report.template_norm, second.report.template_norm, point)
+            ComparedPair(
+                decide(
+                    self._calibrator.calibrate(
+                        float(score), first.report.template_norm, second.report.template_norm, point
+                    )
+                ),
+                first.report,
+                second.report,
             )
             for score, (first, second) in zip(scores, pairs, strict=True)
         ]

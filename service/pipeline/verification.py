@@ -62,6 +62,8 @@ class SideReport:
     """For a sample set."""
     consistent: bool | None = None
     """Whether all faces that it was made of look like one person's; None: not known, as of a plain vector."""
+    fresh: bool = False
+    """Whether it is a sample set of which no template was kept."""
     contributions: tuple[SampleContribution, ...] | None = None
     """When asked for, and the side has samples."""
 
@@ -95,7 +97,9 @@ class Descriptor:
         template = created.template
         return cls(
             template.vector,
-            SideReport(template.norm, template.quality, created.reports, template.is_consistent),
+            SideReport(
+                template.norm, template.quality, created.reports, template.is_consistent, fresh=not created.cached
+            ),
             template.template_id if created.cached else None,
             created.material,
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service.pipeline.set_keys import digest_sample
 from tests.api.running_api import RunningApi
 from tests.pipeline.fakes import WIDTH
 
@@ -99,3 +100,20 @@ def test_only_json_is_taken(api: RunningApi) -> None:
     for path in ("batch", "references"):
         response = api.client.post(f"/v1/verify/{path}", data={"pairs": "x"})
         assert (response.status_code, response.json()["code"]) == (415, "unsupported_content_type")
+
+
+def test_entries_tell_of_sides_that_are_of_several_people(api: RunningApi, ids: list[str], fresh_png: FreshPng) -> None:
+    own, stranger = fresh_png(), fresh_png()
+    api.engine.foreign.add(digest_sample(stranger))
+    samples = {"samples": [base64.b64encode(data).decode() for data in (own, stranger)]}
+    created = api.client.post("/v1/templates", json={**samples, "include": ["vector", "sealed_template"]}).json()
+    mixed = created["template_id"]
+    pairs = [{"reference": ids[0], "probe": mixed}, {"reference": mixed, "probe": ids[0]}]
+    results = api.client.post("/v1/verify/batch", json={"pairs": pairs}).json()["results"]
+    told = [(result["reference_consistent"], result["probe_consistent"]) for result in results]
+    assert told == [(True, False), (False, True)]
+    references = [{name: created[name]} for name in ("template_id", "sealed_template", "vector")]
+    body = {"references": [*references, {"template_id": "gone"}], "probe": samples}
+    results = api.client.post("/v1/verify/references", json=body).json()["results"]
+    told = [(result["reference_consistent"], result["probe_consistent"]) for result in results]
+    assert told == [(False, False), (False, False), (None, False), (None, None)]

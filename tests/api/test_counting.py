@@ -59,12 +59,55 @@ def test_refused_sets_are_looked_at_all_the_same(api: RunningApi, fresh_png: Fre
 
 
 def test_an_inconsistent_set_is_counted_refused_or_not(api: RunningApi, fresh_png: FreshPng) -> None:
-    for policy, status in (("warn", 201), ("drop", 201)):
+    for policy, status in (("warn", 201), ("drop", 201), ("refuse", 422)):
         samples = [fresh_png(), fresh_png()]
         api.engine.foreign.add(digest_sample(samples[1]))
         with counted(api) as added:
             assert upload(api, *samples, consistency_policy=policy).status_code == status
         assert added["coreface_inconsistent_sets_total"] == 1.0
+
+
+def test_of_a_refused_adding_the_added_samples_count(api: RunningApi, fresh_png: FreshPng) -> None:
+    own, stranger = [fresh_png(), fresh_png()], fresh_png()
+    api.engine.foreign.add(digest_sample(stranger))
+    kept = upload(api, *own, consistency_policy="refuse").json()
+    with counted(api) as added:
+        url = f"/v1/templates/{kept['template_id']}/samples"
+        answer = api.client.post(url, files=[("samples", ("x.png", stranger)), ("samples", ("y.png", b""))])
+    assert answer.json()["code"] == "inconsistent_set"
+    assert added == {
+        'coreface_samples_total{outcome="inconsistent"}': 1.0,
+        'coreface_samples_total{outcome="empty"}': 1.0,
+        "coreface_inconsistent_sets_total": 1.0,
+    }
+
+
+def test_a_set_of_several_people_stays_one_when_more_of_the_first_are_added(
+    api: RunningApi, fresh_png: FreshPng
+) -> None:
+    samples, more = [fresh_png(), fresh_png()], fresh_png()
+    api.engine.foreign.add(digest_sample(samples[1]))
+    kept = upload(api, *samples).json()
+    with counted(api) as added:
+        api.client.post(f"/v1/templates/{kept['template_id']}/samples", files=[("samples", ("x.png", more))])
+    assert added["coreface_inconsistent_sets_total"] == 1.0
+    assert added['coreface_samples_total{outcome="used"}'] == 1.0
+
+
+def test_the_sample_sets_of_comparisons_count_where_they_are_fresh(api: RunningApi, fresh_png: FreshPng) -> None:
+    kept, probe = fresh_png(), fresh_png()
+    side = {"template_id": upload(api, kept).json()["template_id"]}
+    used = 'coreface_samples_total{outcome="used"}'
+    for path, references in (("verify", {"reference": side}), ("verify/references", {"references": [side, side]})):
+        for sample, count in ((probe, 1.0), (kept, 0.0)):
+            with counted(api) as added:
+                body = {**references, "probe": {"samples": encode(sample)}}
+                assert api.client.post(f"/v1/{path}", json=body).status_code == 200
+            assert added.get(used, 0.0) == count
+    with counted(api) as added:
+        body = {"references": [side], "probe": {"samples": encode(b"text")}}
+        assert api.client.post("/v1/verify/references", json=body).json()["code"] == "no_usable_sample"
+    assert added == {'coreface_samples_total{outcome="unsupported_type"}': 1.0}
 
 
 def test_pictures_explanations_erasures_and_failed_pairs(api: RunningApi, fresh_png: FreshPng) -> None:

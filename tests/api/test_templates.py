@@ -111,7 +111,7 @@ def test_a_set_of_several_people_is_told(api: RunningApi, fresh_png: FreshPng) -
 
 def test_a_refused_set_of_several_people_names_every_sample(api: RunningApi, fresh_png: FreshPng) -> None:
     first, second = fresh_png(), fresh_png()
-    api.engine.refused.add(digest_sample(first))
+    api.engine.foreign.add(digest_sample(first))
     response = upload(api, first, second, consistency_policy="refuse")
     assert (response.status_code, response.json()["code"]) == (422, "inconsistent_set")
     assert [sample["reason"] for sample in response.json()["samples"]] == ["inconsistent"] * 2

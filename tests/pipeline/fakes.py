@@ -35,6 +35,7 @@ from service.types import (
 
 WIDTH = 8
 FINGERPRINT = "f" * 32
+_LEFT_OUT = {ConsistencyPolicy.WARN: (), ConsistencyPolicy.DROP: (1,), ConsistencyPolicy.REFUSE: (0, 1)}
 
 
 def png(width: int = 16, height: int = 16, content: bytes = b"") -> bytes:
@@ -66,14 +67,13 @@ def embed(digest: str, norm: float = 10.0, eye_distance: float = 40.0, width: in
 
 class FakeEngine:
     """Embeds by digest and takes the mean. Digests in `faceless` have no face, those in `foreign` that of
-    somebody else, which `drop` leaves out; a set with one in `refused` is refused for its faces. With `groups_faces`
-    False it cannot tell, like a pack without limits. The picture of a set is its samples, joined."""
+    somebody else: `drop` leaves them out, and `refuse` the whole set. With `groups_faces` False it cannot tell, like a
+    pack without limits. The picture of a set is its samples, joined."""
 
     def __init__(self) -> None:
         self.requests: list[SetRequest] = []
         self.faceless: set[str] = set()
         self.foreign: set[str] = set()
-        self.refused: set[str] = set()
         self.groups_faces = True
         self.failure: Exception | None = None
         self.too_busy: OverloadedError | None = None
@@ -109,19 +109,17 @@ class FakeEngine:
             else embed(sample.digest)
             for sample in request.samples
         ]
-        if self.refused.intersection(sample.digest for sample in request.samples):
-            fresh = [RejectedSample(sample.digest, RejectionReason.INCONSISTENT) for sample in request.samples]
         outcomes: tuple[SampleOutcome, ...] = tuple(
             sorted((*fresh, *request.known), key=lambda outcome: outcome.digest)
         )
         groups = tuple(self._group(outcome) for outcome in outcomes)
-        if request.consistency_policy is ConsistencyPolicy.DROP:
-            outcomes = tuple(
-                LeftOutSample(outcome, RejectionReason.INCONSISTENT)
-                if isinstance(outcome, EmbeddedSample) and group == 1
-                else outcome
-                for outcome, group in zip(outcomes, groups, strict=True)
-            )
+        left_out = _LEFT_OUT[request.consistency_policy] if 1 in groups else ()
+        outcomes = tuple(
+            LeftOutSample(outcome, RejectionReason.INCONSISTENT)
+            if isinstance(outcome, EmbeddedSample) and group in left_out
+            else outcome
+            for outcome, group in zip(outcomes, groups, strict=True)
+        )
         embedded = [outcome for outcome in outcomes if isinstance(outcome, EmbeddedSample)]
         aggregation = None
         if embedded:

@@ -7,7 +7,6 @@ import pytest
 
 from service.calibration.calibrator import PackCalibrator
 from service.calibration.quality_scale import QualityScale
-from service.decisions import Comparison
 from service.errors import (
     FingerprintMismatchError,
     InvalidSealedTemplateError,
@@ -17,7 +16,7 @@ from service.errors import (
     UnknownOperatingPointError,
     UnsupportedOperatingPointError,
 )
-from service.pipeline.batch_verification import BatchVerifier
+from service.pipeline.batch_verification import BatchVerifier, ComparedPair
 from service.pipeline.template_creation import TemplateCreator
 from service.pipeline.verification import SampleSide, SealedSide, Side, StoredSide, VectorSide, Verifier
 from service.types import SetPolicies, Template
@@ -65,8 +64,9 @@ async def test_every_pair_is_decided_as_alone(batch: BatchVerifier, verifier: Ve
     assert (answer.operating_point, answer.fmr, answer.fingerprint) == ("fmr_1e-4", 1e-4, FINGERPRINT)
     for (reference, probe), outcome in zip(pairs, answer.outcomes, strict=True):
         alone = await verifier.verify(StoredSide(reference), StoredSide(probe), "fmr_1e-4")
-        assert outcome == alone.comparison
-    decisions = {outcome.is_match for outcome in answer.outcomes if isinstance(outcome, Comparison)}
+        assert isinstance(outcome, ComparedPair)
+        assert outcome.comparison == alone.comparison
+    decisions = {outcome.comparison.is_match for outcome in answer.outcomes if isinstance(outcome, ComparedPair)}
     assert decisions == {True, False}
 
 
@@ -74,11 +74,11 @@ async def test_a_pair_that_cannot_be_compared_fails_alone(batch: BatchVerifier) 
     pairs = [("t0", "t0"), ("nobody", "t0"), ("t0", "nobody"), ("foreign", "foreign"), ("t1", "t1")]
     outcomes = (await batch.verify_pairs(pairs, None)).outcomes
     assert [type(outcome) for outcome in outcomes] == [
-        Comparison,
+        ComparedPair,
         TemplateNotFoundError,
         TemplateNotFoundError,
         FingerprintMismatchError,
-        Comparison,
+        ComparedPair,
     ]
     sides = [outcome.side for outcome in outcomes if isinstance(outcome, RequestError)]
     assert sides == ["reference", "probe", "reference"]
@@ -98,7 +98,8 @@ async def test_one_probe_against_references_of_every_stored_kind(batch: BatchVer
     probe = SampleSide((png(content=b"a"),), SetPolicies())
     outcomes = (await batch.verify_references(references, probe, None)).outcomes
     for side, outcome in zip(references[:3], outcomes[:3], strict=True):
-        assert outcome == (await verifier.verify(side, probe, None)).comparison
+        assert isinstance(outcome, ComparedPair)
+        assert outcome.comparison == (await verifier.verify(side, probe, None)).comparison
     assert [type(outcome) for outcome in outcomes[3:7]] == [
         TemplateNotFoundError,
         FingerprintMismatchError,

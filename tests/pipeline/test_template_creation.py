@@ -242,7 +242,7 @@ async def test_the_consistency_policy_goes_to_the_engine_and_names_another_set()
 
 async def test_a_set_that_was_rejected_for_its_faces_is_named_so() -> None:
     rig = Rig()
-    rig.engine.refused.add(digest_sample(A))
+    rig.engine.foreign.add(digest_sample(A))
     with pytest.raises(InconsistentSetError) as caught:
         await rig.creator.create([A, B], SetPolicies(consistency=ConsistencyPolicy.REFUSE))
     assert [report.reason for report in caught.value.reports] == [RejectionReason.INCONSISTENT] * 2
@@ -372,7 +372,7 @@ async def test_a_template_of_more_samples_than_a_request_holds_is_drawn_in_parts
 
 async def test_a_refused_set_is_drawn_with_its_reasons() -> None:
     rig = Rig()
-    rig.engine.refused.add(digest_sample(A))
+    rig.engine.foreign.add(digest_sample(A))
     policies = SetPolicies(consistency=ConsistencyPolicy.REFUSE)
     with pytest.raises(InconsistentSetError) as caught:
         await rig.creator.create([A, b"", B], policies)
