@@ -237,7 +237,10 @@ class ProblemDocument(BaseModel):
     side: Literal["reference", "probe"] | None = Field(
         default=None, description="With /v1/verify: the side that is at fault, where it is one of them."
     )
-    errors: list[FieldProblemEntry] = Field(default=[], description="With `invalid_request`: the wrong fields.")
+    errors: list[FieldProblemEntry] = Field(
+        default=[],
+        description="With `invalid_request`, and `invalid_vector` where the form tells: the wrong fields.",
+    )
     samples: list[SampleEntry] = Field(
         default=[], description="With `no_usable_sample` and `inconsistent_set`: why, one by one."
     )

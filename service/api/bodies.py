@@ -59,7 +59,7 @@ Base64Bytes = Annotated[
 # Each wrong item makes an error: the first one is enough.
 _SAMPLES = Field(fail_fast=True)
 _NUMBER = Field(strict=True, allow_inf_nan=False)
-_VECTOR = Field(fail_fast=True, max_length=MAX_VECTOR_WIDTH)
+_VECTOR = Field(fail_fast=True, min_length=1, max_length=MAX_VECTOR_WIDTH)
 Text = Annotated[str, Field(max_length=256)]
 SUBJECT_PATTERN = r"^[A-Za-z0-9._:@+-]{1,128}$"
 Subject = Annotated[str, Field(pattern=SUBJECT_PATTERN)]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import orjson
 
 from service.api.base64_stream import Base64StreamDecoder
-from service.errors import InvalidRequestError, InvalidVectorError, RequestTooLargeError, TooManySamplesError
+from service.errors import InvalidRequestError, RequestTooLargeError, TooManySamplesError
 
 SHORT_STRING_BYTES = 512
 """Longer strings are lifted."""
@@ -61,18 +61,16 @@ class JsonBodyReader:
             at = self._read_text(chunk, at) if self._string is None else self._read_string(chunk, at)
 
     def finish(self) -> JsonBody:
-        """Raises `InvalidRequestError` unless the text is one JSON value. Copies what was lifted: not for the event
-        loop."""
+        """Raises `InvalidRequestError` unless the text is one JSON value. Numbers that are not finite, which are no
+        JSON, are read all the same, for the schema to point at. Copies what was lifted: not for the event loop."""
         if self._string is not None:
             raise InvalidRequestError("The JSON body ends inside a string.")
         try:
             document = orjson.loads(self._text)
         except orjson.JSONDecodeError as error:
-            if _has_number_that_is_not_finite(self._text):
-                raise InvalidVectorError(
-                    "The body holds a number that is not finite (NaN, Infinity or 1e999)."
-                ) from error
-            raise InvalidRequestError("The body is not valid JSON.") from error
+            document = _read_with_numbers_that_are_not_finite(bytes(self._text))
+            if document is None:
+                raise InvalidRequestError("The body is not valid JSON.") from error
         return JsonBody(document, {stand_in: value.finish() for stand_in, value in self._lifted.items()})
 
     def _read_text(self, chunk: bytes, at: int) -> int:
@@ -125,24 +123,19 @@ class JsonBodyReader:
             raise RequestTooLargeError(f"The JSON body holds more than {MAX_TEXT_BYTES} bytes beside its samples.")
 
 
-class _NotFiniteError(ValueError):
-    """A number that JSON cannot hold, or no double can."""
-
-
-def _has_number_that_is_not_finite(text: bytes | bytearray) -> bool:
-    """Whether that is why the text is refused: it is the usual way in which a broken vector arrives."""
-
-    def refuse(_name: str) -> float:
-        raise _NotFiniteError
+def _read_with_numbers_that_are_not_finite(text: bytes) -> object:
+    """The document, where NaN, Infinity or 1e999 is all that keeps the text from being JSON; None otherwise. That is
+    how a broken vector usually arrives."""
+    found = False
 
     def read(number: str) -> float:
+        nonlocal found
         value = float(number)
-        return value if math.isfinite(value) else refuse(number)
+        found = found or not math.isfinite(value)
+        return value
 
     try:
-        json.loads(text, parse_constant=refuse, parse_float=read)
-    except _NotFiniteError:
-        return True
+        document = json.loads(text.decode(), parse_constant=read, parse_float=read, parse_int=read)
     except (ValueError, RecursionError):
-        return False
-    return False
+        return None
+    return document if found else None

@@ -20,7 +20,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.answers import ProblemDocument, sample_entry
-from service.errors import CorefaceError, InvalidRequestError, RefusedSetError, RequestError, ServiceError
+from service.errors import (
+    CorefaceError,
+    InvalidRequestError,
+    InvalidVectorError,
+    RefusedSetError,
+    RequestError,
+    ServiceError,
+)
 from service.observability.logs import describe_exception
 from service.observability.request_context import request_id_of
 from service.observability.request_observation import CLIENT_GONE_STATUS
@@ -56,6 +63,14 @@ class FieldProblem:
 
 class InvalidFieldsError(InvalidRequestError):
     """An invalid request that can say which fields are wrong."""
+
+    def __init__(self, detail: str, fields: Sequence[FieldProblem]) -> None:
+        super().__init__(detail)
+        self.fields = tuple(fields)
+
+
+class InvalidVectorFieldsError(InvalidVectorError):
+    """The same of what is no vector by its form alone."""
 
     def __init__(self, detail: str, fields: Sequence[FieldProblem]) -> None:
         super().__init__(detail)
@@ -104,7 +119,7 @@ def coreface_problem(scope: Scope, error: CorefaceError) -> Response:
         members["side"] = error.side
     if isinstance(error, RefusedSetError):
         members["samples"] = [sample_entry(report).model_dump(mode="json") for report in error.reports]
-    if isinstance(error, InvalidFieldsError):
+    if isinstance(error, InvalidFieldsError | InvalidVectorFieldsError):
         members["errors"] = [{"pointer": field.pointer, "detail": field.detail} for field in error.fields]
     if isinstance(error, ServiceError) and error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)

@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from python_multipart.multipart import parse_options_header
 
 from service.api.bodies import (
@@ -24,7 +25,13 @@ from service.api.bodies import (
 )
 from service.api.json_body import JsonBody, JsonBodyReader
 from service.api.multipart_body import MultipartBody, MultipartBodyReader
-from service.api.problems import MAX_REPORTED_FIELDS, FieldProblem, InvalidFieldsError, json_pointer
+from service.api.problems import (
+    MAX_REPORTED_FIELDS,
+    FieldProblem,
+    InvalidFieldsError,
+    InvalidVectorFieldsError,
+    json_pointer,
+)
 from service.api.request_body import read_body, refuse_by_headers
 from service.errors import InvalidRequestError, UnsupportedContentTypeError
 from service.settings import Limits
@@ -33,6 +40,8 @@ from service.types import ConsistencyPolicy, FacePolicy, SetPolicies
 MULTIPART = b"multipart/form-data"
 JSON = b"application/json"
 _ADDING_FIELDS = frozenset({"include"})
+_NUMBERS_AT_FAULT = frozenset({"finite_number", "too_short", "too_long", "greater_than"})
+"""Types of pydantic's errors."""
 _TEMPLATE_FIELDS = _ADDING_FIELDS | {"face_policy", "consistency_policy", "subject"}
 
 _Body = TypeVar("_Body", bound=BaseModel)
@@ -96,14 +105,27 @@ async def read_json_body(request: Request, limits: Limits, model: type[_Body]) -
 
 
 def validate_body(model: type[_Body], body: JsonBody, limits: Limits) -> _Body:
-    """Raises `InvalidFieldsError` with a pointer to each wrong field."""
+    """Raises `InvalidFieldsError` with a pointer to each wrong field, and `InvalidVectorFieldsError` where nothing is
+    wrong but the numbers of a vector."""
     context = DecodingContext(body.lifted, limits.max_sample_bytes)
     try:
         return model.model_validate(body.document, context=context)
     except ValidationError as error:
         entries = error.errors(include_url=False, include_context=False, include_input=False)
         fields = [FieldProblem(json_pointer(entry["loc"]), entry["msg"]) for entry in entries[:MAX_REPORTED_FIELDS]]
+        if all(_is_of_vector(entry) for entry in entries):
+            side: Literal["reference", "probe"] = "probe" if entries[0]["loc"][0] == "probe" else "reference"
+            raise InvalidVectorFieldsError(
+                "A vector holds finite numbers, one at least; its template norm is finite and above 0. See `errors`.",
+                fields,
+            ).at_side(side) from error
         raise InvalidFieldsError("The JSON body does not have the documented form; see `errors`.", fields) from error
+
+
+def _is_of_vector(entry: ErrorDetails) -> bool:
+    """Whether a vector or its norm is of the right form, but for its numbers."""
+    names = set(entry["loc"]) & {"vector", "template_norm"}
+    return bool(names) and entry["type"] in _NUMBERS_AT_FAULT
 
 
 async def _read_json(request: Request, limits: Limits, max_values: int) -> JsonBody:

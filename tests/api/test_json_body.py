@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import math
 
 import orjson
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.api.json_body import MAX_TEXT_BYTES, SHORT_STRING_BYTES, JsonBody, JsonBodyReader
-from service.errors import InvalidRequestError, InvalidVectorError, RequestTooLargeError, TooManySamplesError
+from service.errors import InvalidRequestError, RequestTooLargeError, TooManySamplesError
 
 
 def read(text: bytes, chunk: int = 1 << 20, max_values: int = 100) -> JsonBody:
@@ -54,10 +55,19 @@ def test_a_long_string_that_is_no_base64_is_marked(chunk: int) -> None:
     assert body.document[1] == "after"
 
 
-@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "-1e999"])
-def test_a_number_that_is_not_finite_is_told_from_broken_json(number: str) -> None:
-    with pytest.raises(InvalidVectorError, match="not finite"):
-        read(b'{"vector": [0.5, %b]}' % number.encode())
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "-1e999", "1" + "0" * 400])
+def test_a_number_that_is_not_finite_is_left_to_the_schema(number: str) -> None:
+    document = read(b'{"vector": [0.5, %b], "a": "\xc3\xa9"}' % number.encode()).document
+    assert isinstance(document, dict)
+    assert document["a"] == "é"
+    assert document["vector"][0] == 0.5
+    assert not math.isfinite(document["vector"][1])
+
+
+@pytest.mark.parametrize("text", [b'{"vector": [NaN, }', b"[NaN" + b"[" * 100_000, b'["\xff", NaN]', b"[" * 100_000])
+def test_broken_json_stays_broken_with_such_a_number(text: bytes) -> None:
+    with pytest.raises(InvalidRequestError, match="not valid JSON"):
+        read(text)
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ VECTOR: dict[str, Any] = {"vector": [1.0] * WIDTH}
         ({"vector": [1.0] * WIDTH, "face_policy": "only"}, 400, "invalid_request"),
         ({"template_id": "A" * 22, "fingerprint": "e" * 32}, 400, "invalid_request"),
         ({"template_id": "A" * 2000}, 400, "invalid_request"),
-        ({"vector": [1.0] * WIDTH, "template_norm": 0.0}, 400, "invalid_request"),
+        ({"vector": [1.0] * WIDTH, "template_norm": 0.0}, 422, "invalid_vector"),
         ({"vector": [1.0] * WIDTH, "template_norm": "12"}, 400, "invalid_request"),
         ({"template_id": "A" * 22, "template_norm": 12.0}, 400, "invalid_request"),
         ({"samples": ["not base64"]}, 400, "invalid_request"),
@@ -210,3 +210,43 @@ def test_wrong_fields_are_pointed_at(api: RunningApi) -> None:
 def test_only_json_is_taken(api: RunningApi) -> None:
     response = api.client.post("/v1/verify", data={"reference": "x"})
     assert (response.status_code, response.json()["code"]) == (415, "unsupported_content_type")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize(
+    ("field", "text"), [("vector/1", '"vector": [1.0, %s]'), ("template_norm", '"template_norm": %s')]
+)
+@pytest.mark.parametrize("side", ["reference", "probe"])
+def test_a_number_that_is_not_finite_is_pointed_at(
+    api: RunningApi, number: str, field: str, text: str, side: str
+) -> None:
+    plain = '{"vector": %s}' % ([1.0] * WIDTH)
+    wrong = "{%s}" % (text % number) if "vector" in field else plain[:-1] + ", " + text % number + "}"
+    other = "probe" if side == "reference" else "reference"
+    body = f'{{"{side}": {wrong}, "{other}": {plain}}}'
+    response = api.client.post("/v1/verify", content=body, headers={"content-type": "application/json"})
+    problem = response.json()
+    assert (response.status_code, problem["code"], problem["side"]) == (422, "invalid_vector", side)
+    assert [entry["pointer"] for entry in problem["errors"]] == [f"#/{side}/{field}"]
+    assert "finite" in problem["detail"]
+
+
+@pytest.mark.parametrize("vector", [[], [1.0] * 3000])
+def test_a_vector_of_no_width_at_all_is_pointed_at(api: RunningApi, vector: list[float]) -> None:
+    references = {"references": [VECTOR, {"vector": vector}], "probe": VECTOR}
+    problem = api.client.post("/v1/verify/references", json=references).json()
+    assert (problem["code"], problem["side"]) == ("invalid_vector", "reference")
+    assert problem["errors"][0]["pointer"] == "#/references/1/vector"
+
+
+def test_a_number_that_is_not_finite_makes_no_vector_of_other_fields(api: RunningApi) -> None:
+    body = '{"samples": [NaN]}'
+    response = api.client.post("/v1/templates", content=body, headers={"content-type": "application/json"})
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_request")
+    assert response.json()["errors"][0]["pointer"] == "#/samples/0"
+
+
+def test_a_vector_at_fault_among_other_faults_is_an_invalid_request(api: RunningApi) -> None:
+    response = verify(api, {"vector": []}, VECTOR | {"surname": 1})
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_request")
+    assert len(response.json()["errors"]) == 2
