@@ -87,6 +87,11 @@ class SetAggregator(Protocol):
 class ScoreCalibrator(Protocol):
     """What a comparison score means."""
 
+    @property
+    def highest_norm(self) -> float:
+        """No template of the pack has a norm above it; infinite where norms decide nothing."""
+        ...
+
     def resolve(self, name: str | None) -> str:
         """The operating point of this name, or the default one. Raises `UnknownOperatingPointError`,
         `UnsupportedOperatingPointError`."""

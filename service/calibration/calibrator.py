@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
@@ -12,6 +13,8 @@ from service.errors import UnknownOperatingPointError, UnsupportedOperatingPoint
 from service.runtime.calibration import BucketSpec, Calibration, OperatingPointSpec
 
 UNKNOWN_LEVEL = "unknown"
+_NORM_MARGIN = 2.0
+"""How many times the highest measured norm (without a scale: the highest edge of a level) a norm is believed."""
 _POINT_NAME = re.compile(r"fmr_1e-[1-9]")
 
 
@@ -23,6 +26,14 @@ class PackCalibrator:
         self._buckets: dict[Bucket, BucketSpec] = (
             {} if calibration is None else {(spec.better, spec.worse): spec for spec in calibration.buckets}
         )
+
+    @property
+    def highest_norm(self) -> float:
+        """No template of the pack has a norm above it; infinite where there are no levels for norms to decide on."""
+        if self._calibration is None or not self._calibration.level_edges:
+            return math.inf
+        scale = self._calibration.quality_scale
+        return _NORM_MARGIN * max(self._calibration.level_edges[-1], scale.template_norms[-1] if scale else 0.0)
 
     def resolve(self, name: str | None) -> str:
         """`name`, or the default for None. Raises `UnknownOperatingPointError`, `UnsupportedOperatingPointError`."""

@@ -31,7 +31,7 @@ class VectorSide:
     fingerprint: str | None
     """Checked when given."""
     template_norm: float | None = None
-    """Of the template that it was answered with: tells its quality. None: taken for the poorest."""
+    """Of the template that it was answered with: tells its quality. None: held to the strictest threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +191,12 @@ class Verifier:
                 f"The vector has {len(side.values)} numbers; this pack's templates have {self._width}."
             )
         norm = side.template_norm
-        if norm is not None and not (math.isfinite(norm) and norm > 0.0):
-            raise InvalidVectorError("A template norm is finite and above 0.")
+        highest = self._calibrator.highest_norm
+        if norm is not None and not (math.isfinite(norm) and 0.0 < norm <= highest):
+            raise InvalidVectorError(
+                f"A template norm is finite, above 0 and with this pack at most {highest:.4g}: send the one that was "
+                "answered with the vector."
+            )
         vector = np.asarray(side.values, np.float64)
         peak = float(np.abs(vector).max())
         if not np.isfinite(peak) or peak < 1e-6:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import pytest
 
 from service.calibration.calibrator import PackCalibrator
 from service.errors import UnknownOperatingPointError, UnsupportedOperatingPointError
+from service.runtime.calibration import Calibration
 from tests.calibrations import make_calibration
 
 CALIBRATOR = PackCalibrator(make_calibration("f" * 32, edges=(9.0, 11.0)))
@@ -46,6 +50,22 @@ def test_the_two_norms_choose_the_threshold(
     assert found.operating_point.threshold == pytest.approx(threshold)
     assert (found.reference_level, found.probe_level) == levels
     assert found.llr == pytest.approx(10.0 * (0.5 - (threshold - 0.1)))
+
+
+SHIPPED = sorted((Path(__file__).parents[2] / "models" / "packs").glob("*/calibration.json"))
+
+
+def test_the_highest_norm_is_beyond_every_measured_one_where_norms_decide() -> None:
+    assert CALIBRATOR.highest_norm == 22.0
+    assert PackCalibrator(make_calibration("f" * 32)).highest_norm == math.inf
+    assert PackCalibrator(None).highest_norm == math.inf
+    assert len(SHIPPED) == 2
+    for path in SHIPPED:
+        calibration = Calibration.model_validate_json(path.read_bytes())
+        assert calibration.quality_scale is not None
+        assert PackCalibrator(calibration).highest_norm == 2.0 * calibration.quality_scale.template_norms[-1]
+        poor_site = calibration.model_copy(update={"level_edges": (2.0, 3.0)})
+        assert PackCalibrator(poor_site).highest_norm == PackCalibrator(calibration).highest_norm
 
 
 def test_a_side_of_unknown_quality_is_held_to_the_strictest() -> None:

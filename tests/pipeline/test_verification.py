@@ -105,6 +105,9 @@ async def test_length_is_no_part_of_a_vector(verifier: Verifier) -> None:
         (VectorSide((math.inf, *UNIT[1:]), None), InvalidVectorError),
         (VectorSide(UNIT, None, math.nan), InvalidVectorError),
         (VectorSide(UNIT, None, 0.0), InvalidVectorError),
+        (VectorSide(UNIT, None, -9.0), InvalidVectorError),
+        (VectorSide(UNIT, None, math.inf), InvalidVectorError),
+        (VectorSide(UNIT, None, 18.1), InvalidVectorError),
         (SealedSide(b"tampered"), InvalidSealedTemplateError),
     ],
 )
