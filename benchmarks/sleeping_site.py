@@ -95,3 +95,15 @@ class SleepingSite:
     def _end(self) -> None:
         for member in (*self._workers, self._api, self._store.member):
             member.end()
+
+
+def machine_ticks() -> tuple[int, int]:
+    """Of all cores so far: at work, and in all."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return sum(ticks) - idle, sum(ticks)
+
+
+def busy_share(earlier: tuple[int, int], later: tuple[int, int]) -> float:
+    """Of the time between."""
+    return (later[0] - earlier[0]) / max(1, later[1] - earlier[1])

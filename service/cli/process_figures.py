@@ -19,7 +19,8 @@ def find_children(supervisor_pid: int) -> dict[str, int]:
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             parent = next(line for line in status.read_text().splitlines() if line.startswith("PPid:"))
-            words = (status.parent / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            # A server writes what it does behind its name, with spaces between.
+            words = (status.parent / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").split()
         except OSError:
             continue  # ended since it was listed
         role = next((_ROLES[name] for word in words if (name := Path(word).name) in _ROLES), None)

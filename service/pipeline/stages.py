@@ -36,6 +36,9 @@ class BatchDone:
     waited_s: tuple[float, ...]
     """Of each item, from its hand-over to the start of the batch."""
     service_s: float
+    cpu_s: float
+    """Processor time of the thread that did it: less than `service_s` where others had the core, or other threads or
+    a GPU did the work."""
 
 
 BatchObserver = Callable[[BatchDone], None]
@@ -199,6 +202,7 @@ class StageRunner:
 
     def _do(self, stage: Stage[Any, Any], batch: list[_Job[Any, Any]]) -> None:
         began = self._batch_began[threading.get_ident()] = time.monotonic()
+        cpu_began = time.thread_time()
         try:
             outcomes = self._outcomes(stage, [job.item for job in batch])
         except BaseException as error:
@@ -207,11 +211,13 @@ class StageRunner:
             raise
         finally:
             del self._batch_began[threading.get_ident()]
+        cpu_s = time.thread_time() - cpu_began
         for job, outcome in zip(batch, outcomes, strict=True):
             settle = _fail if isinstance(outcome, CorefaceError) else _answer
             _call_soon(job.loop, settle, job.answer, outcome)
         waited = tuple(began - job.submitted_at for job in batch)
-        self.observe(BatchDone(stage.name, sum(job.cost for job in batch), waited, time.monotonic() - began))
+        cost = sum(job.cost for job in batch)
+        self.observe(BatchDone(stage.name, cost, waited, time.monotonic() - began, cpu_s))
 
     def _outcomes(self, stage: Stage[Any, Any], items: list[Any]) -> list[Any]:
         """Of each item. A batch that fails is tried again by halves, so that only what fails alone has failed; memory
