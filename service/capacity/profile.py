@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -86,6 +87,6 @@ def read_profile(path: Path) -> Profile:
 
 def _cost(row: Mapping[str, Any]) -> Cost:
     cost = Cost(float(row["base_s"]), float(row["per_item_s"]))
-    if min(cost.base_s, cost.per_item_s) < 0 or max(cost.base_s, cost.per_item_s) <= 0:
-        raise ValueError("a cost is not negative, and not nothing")
+    if not (0 <= cost.base_s < math.inf and 0 <= cost.per_item_s < math.inf):
+        raise ValueError("a cost is finite and not negative")
     return cost

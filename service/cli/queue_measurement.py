@@ -20,7 +20,6 @@ from service.store.connection import connect_redis
 
 _SIZES = (1_000, 150_000)
 """Bytes of a set; the second is also what the throughput is measured with."""
-_SETS = 600
 _WAYS = 4
 """At once, so that the server is kept busy."""
 _ANSWER = {b"i": b"0" * 32, b"p": bytes(4_000)}
@@ -38,25 +37,25 @@ class QueueFigures:
     """The same in bytes: each goes in and out once."""
 
 
-async def measure_queue(url: str) -> QueueFigures:
-    """On streams of its own, which are removed."""
+async def measure_queue(url: str, sets: int = 600) -> QueueFigures:
+    """With so many sets of each size, on streams of its own, which are removed."""
     redis = connect_redis(url, timeout_s=_TIMEOUT_S)
     try:
-        await _pass_sets(redis, _SIZES[0])  # connections are made, scripts are warm
-        (small_s, _), (large_s, elapsed_s) = [await _pass_sets(redis, size) for size in _SIZES]
+        await _pass_sets(redis, _SIZES[0], sets)  # connections are made, scripts are warm
+        (small_s, _), (large_s, elapsed_s) = [await _pass_sets(redis, size, sets) for size in _SIZES]
     finally:
         await redis.aclose()
     byte_s = max(0.0, (large_s - small_s) / (_SIZES[1] - _SIZES[0]))
     return QueueFigures(
-        Cost(max(0.0, small_s - byte_s * _SIZES[0]), byte_s), _SETS / elapsed_s, _SETS * _SIZES[1] / elapsed_s
+        Cost(max(0.0, small_s - byte_s * _SIZES[0]), byte_s), sets / elapsed_s, sets * _SIZES[1] / elapsed_s
     )
 
 
-async def _pass_sets(redis: Redis, size: int) -> tuple[float, float]:
+async def _pass_sets(redis: Redis, size: int, sets: int) -> tuple[float, float]:
     """CPU seconds of the server for one set, and wall seconds for all."""
     cpu_s, began = await _cpu_seconds(redis), time.perf_counter()
-    await asyncio.gather(*(_pass_in_turn(redis, size, _SETS // _WAYS) for _ in range(_WAYS)))
-    return (await _cpu_seconds(redis) - cpu_s) / _SETS, time.perf_counter() - began
+    await asyncio.gather(*(_pass_in_turn(redis, size, sets // _WAYS) for _ in range(_WAYS)))
+    return (await _cpu_seconds(redis) - cpu_s) / sets, time.perf_counter() - began
 
 
 async def _pass_in_turn(redis: Redis, size: int, count: int) -> None:

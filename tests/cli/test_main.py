@@ -18,6 +18,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "cli.md"
 def commands(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield prefix + name, command
             yield from commands(command, f"{prefix}{name} ")
         else:
             yield prefix + name, command
@@ -30,7 +32,7 @@ def options(command: Any) -> set[str]:
 def test_every_command_and_option_is_documented() -> None:
     sections = re.split(r"^## ", DOCUMENT.read_text(), flags=re.MULTILINE)[1:]
     documented = {
-        match.group(1): set(re.findall(r"^\| `(--[a-z-]+)", section, re.MULTILINE))
+        match.group(1): set(re.findall(r"^\| `(--[a-z0-9-]+)", section, re.MULTILINE))
         for section in sections
         if (match := re.match(r"`coreface ([a-z ]+)`", section))
     }
