@@ -17,6 +17,11 @@ from tests.servers import _shared_servers, make_server, redis_server, valkey_url
 _SHARED = Path(os.environ.get("COREFACE_SHARED_DIR", Path(__file__).parents[2] / "shared"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "tests of faults in their long versions (tests/resilience): half an hour, alone on the machine"
+    parser.addoption("--long", action="store_true", help=text)
+
+
 def _present(path: Path) -> Path:
     if not path.is_dir():
         pytest.skip(f"{path.name} is not here; set COREFACE_SHARED_DIR to the folder that holds it")

@@ -64,15 +64,24 @@ class Cluster:
         service_s: float = 0.02,
         settings: Mapping[str, str] | None = None,
         max_memory: str = "256mb",
+        fsync: str = "everysec",
+        certificates: Path | None = None,
+        stand_in: str = "tests.cluster.stub_worker",
     ) -> None:
         """`service_s`: compute time of one set with a stand-in, seconds. `settings`: environment of the API processes
-        and workers, over the defaults here. `max_memory`: of the store."""
+        and workers, over the defaults here. `max_memory`, `fsync`, `certificates`: of the store. `stand_in`: module
+        that is run instead of a worker, with a port and `service_s`."""
         assert apis <= MAX_APIS
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
-        self._store = StoreServer(directory / "store", free_port(), max_memory)
+        self._store = StoreServer(
+            directory / "store", free_port(), max_memory=max_memory, fsync=fsync, certificates=certificates
+        )
+        self._stand_in = stand_in
+        self.store_url = self._store.url
+        """As the service is given it."""
         self._environment = _without_settings(os.environ) | {
-            "COREFACE_REDIS_URL": self._store.url,
+            "COREFACE_REDIS_URL": self.store_url,
             "COREFACE_SEALING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
             "COREFACE_STATE_DIR": str(directory / "state"),
             "COREFACE_PACKS_DIR": str(Settings().packs_path),
@@ -86,10 +95,12 @@ class Cluster:
         self.api_urls = [f"http://127.0.0.1:{port}" for port in ports]
         """Past the balancer."""
         self.apis = [self._api(number, port) for number, port in enumerate(ports, 1)]
-        self.workers = [self._worker(number, free_port(), work, service_s) for number in range(1, workers + 1)]
+        worker_ports = [free_port() for _ in range(workers)]
+        self.worker_urls = [f"http://127.0.0.1:{port}" for port in worker_ports]
+        self.workers = [self._worker(number, port, work, service_s) for number, port in enumerate(worker_ports, 1)]
         port, operators_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self._operators_url = f"http://127.0.0.1:{operators_port}"
+        self.operators_url = f"http://127.0.0.1:{operators_port}"
         self.balancer = self._balancer(ports, port, operators_port)
 
     def __enter__(self) -> Cluster:
@@ -124,7 +135,7 @@ class Cluster:
 
     def balanced(self) -> list[bool]:
         """Which API processes the balancer sends work to."""
-        metrics = httpx.get(f"{self._operators_url}/metrics", timeout=5.0).text
+        metrics = httpx.get(f"{self.operators_url}/metrics", timeout=5.0).text
         up = 'haproxy_server_status{{proxy="ready",server="api{}",state="UP"}} 1'
         return [up.format(number) in metrics for number in range(1, len(self.apis) + 1)]
 
@@ -152,7 +163,7 @@ class Cluster:
         if work is Work.REAL:
             command = [sys.executable, "-m", "service", "worker", "--host", "127.0.0.1", "--port", str(port)]
         else:
-            command = [sys.executable, "-m", "tests.cluster.stub_worker", str(port), str(service_s)]
+            command = [sys.executable, "-m", self._stand_in, str(port), str(service_s)]
         return self._member(f"worker {number}", command, answers(f"http://127.0.0.1:{port}/health/ready"))
 
     def _balancer(self, api_ports: list[int], port: int, operators_port: int) -> Member:

@@ -34,8 +34,9 @@ class Member:
     ) -> None:
         self.name = name
         self.log_path = log_path
+        self.environment = dict(environment)
+        """Of its next incarnation."""
         self._command = command
-        self._environment = environment
         self._is_ready = is_ready
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -43,7 +44,7 @@ class Member:
         """Without waiting for it."""
         with self.log_path.open("ab") as log:
             # It ends with the test process, however that ends.
-            self._process = start_child(self._command, death_signal=signal.SIGKILL, env=self._environment, stdout=log)
+            self._process = start_child(self._command, death_signal=signal.SIGKILL, env=self.environment, stdout=log)
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -23,20 +23,37 @@ def compose_users(password: str) -> str:
 
 
 class StoreServer:
-    """`member` is the process. Tests look behind the scenes, and break rules, as `admin`."""
+    """`member` is the process. Tests look behind the scenes, and break rules, as `admin`.
 
-    def __init__(self, directory: Path, port: int, max_memory: str) -> None:
+    `certificates`: folder of `server.crt`, `server.key` and the `ca.crt` that signed them; with it the server speaks
+    TLS alone.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        *,
+        max_memory: str = "256mb",
+        fsync: str = "everysec",
+        certificates: Path | None = None,
+    ) -> None:
         binary = shutil.which("redis-server")
         assert binary is not None, "redis-server is not installed"
         password, admin_password = secrets.token_hex(16), secrets.token_hex(16)
-        self.url = f"redis://coreface:{password}@127.0.0.1:{port}/0"
-        self._admin_url = f"redis://admin:{admin_password}@127.0.0.1:{port}/0"
+        scheme, query = (
+            ("redis", "") if certificates is None else ("rediss", f"?ssl_ca_certs={certificates / 'ca.crt'}")
+        )
+        self.port = port
+        self.url = f"{scheme}://coreface:{password}@127.0.0.1:{port}/0{query}"
+        self._admin_url = f"{scheme}://admin:{admin_password}@127.0.0.1:{port}/0{query}"
         directory.mkdir()
         users = directory / "users.acl"
         users.write_text(f"{compose_users(password)}user admin on >{admin_password} ~* &* +@all\n")
         command = [
-            *(binary, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory), "--aclfile", str(users)),
-            *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+            *(binary, "--bind", "127.0.0.1", "--dir", str(directory), "--aclfile", str(users)),
+            *(("--port", str(port)) if certificates is None else _with_tls(port, certificates)),
+            *("--appendonly", "yes", "--appendfsync", fsync, "--save", ""),
             *("--maxmemory", max_memory, "--maxmemory-policy", "noeviction"),
         ]
         self.member = Member("store", command, {}, directory / "log", self._answers)
@@ -51,3 +68,11 @@ class StoreServer:
                 return bool(client.ping())
         except RedisError:
             return False
+
+
+def _with_tls(port: int, certificates: Path) -> tuple[str, ...]:
+    return (
+        *("--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no"),
+        *("--tls-ca-cert-file", str(certificates / "ca.crt")),
+        *("--tls-cert-file", str(certificates / "server.crt"), "--tls-key-file", str(certificates / "server.key")),
+    )
