@@ -133,6 +133,10 @@ class Cluster:
         """A blocking client of the store that may do anything."""
         return self._store.admin()
 
+    def store_stranger(self) -> Redis:
+        """A client of the store without a name or a password."""
+        return self._store.stranger()
+
     def balanced(self) -> list[bool]:
         """Which API processes the balancer sends work to."""
         metrics = httpx.get(f"{self.operators_url}/metrics", timeout=5.0).text

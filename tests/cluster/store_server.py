@@ -46,6 +46,7 @@ class StoreServer:
         )
         self.port = port
         self.url = f"{scheme}://coreface:{password}@127.0.0.1:{port}/0{query}"
+        self._open_url = f"{scheme}://127.0.0.1:{port}/0{query}"
         self._admin_url = f"{scheme}://admin:{admin_password}@127.0.0.1:{port}/0{query}"
         directory.mkdir()
         users = directory / "users.acl"
@@ -57,6 +58,10 @@ class StoreServer:
             *("--maxmemory", max_memory, "--maxmemory-policy", "noeviction"),
         ]
         self.member = Member("store", command, {}, directory / "log", self._answers)
+
+    def stranger(self) -> Redis:
+        """A client that has no name and no password."""
+        return Redis.from_url(self._open_url, socket_timeout=5.0)
 
     def admin(self) -> Redis:
         """A blocking client that may do anything."""

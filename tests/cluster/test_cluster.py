@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from redis.exceptions import AuthenticationError
 
 from tests.cluster.cluster import Cluster, Work
 from tests.cluster.load import Load
@@ -79,6 +80,11 @@ def test_the_service_works_within_the_access_rules_of_its_store(cluster: Cluster
         denied = {(entry["reason"], entry["object"]) for entry in admin.acl_log()}
     # How a connection names its library, to servers that know of it; a refusal is ignored.
     assert denied <= {("command", "client|setinfo")}
+
+
+def test_without_a_password_the_store_is_closed(cluster: Cluster) -> None:
+    with cluster.store_stranger() as stranger, pytest.raises(AuthenticationError):
+        stranger.ping()
 
 
 def test_operators_routes_are_closed_to_clients(cluster: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""Faults by the dozen in `make test`, by the hundred in `make chaos` (`--long`), which also prints what was measured."""
+"""Faults by the dozen in `make test`, by the hundred in `make chaos` (`--long`), which prints what was measured too."""
 
 from __future__ import annotations
 

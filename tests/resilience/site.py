@@ -79,7 +79,8 @@ class Site(Cluster):
             pipeline = admin.pipeline(transaction=False)
             for template_id in template_ids:
                 pipeline.exists(keys.template_key(template_id))
-            return [id for id, found in zip(template_ids, pipeline.execute(), strict=True) if not found]
+            found = pipeline.execute()
+            return [template_id for template_id, kept in zip(template_ids, found, strict=True) if not kept]
 
 
 def job_stream(admin: Redis) -> bytes:

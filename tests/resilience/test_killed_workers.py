@@ -8,8 +8,8 @@ from service.store import keys
 from tests.resilience.clients import CanaryClients, Outcome
 from tests.resilience.conftest import Measure
 from tests.resilience.faulty_worker import FaultPoint
-from tests.resilience.site import Site, jobs_with_workers, until
 from tests.resilience.figures import quantiles_ms
+from tests.resilience.site import Site, jobs_with_workers, until
 
 LOAD = 0.6
 """Of what the workers can do."""

@@ -35,7 +35,8 @@ def test_ten_times_the_peak_is_shed_and_the_peak_is_done(
     goodput = sum(begin <= at <= end for at in outcomes.made_at) / (end - begin)
     measured(
         peak_per_s=f"{peak:.1f}",
-        sent=f"{outcomes.sent} in {outcomes.seconds:.0f} s, {outcomes.sent / outcomes.seconds / peak:.1f} times the peak",
+        sent=f"{outcomes.sent} in {outcomes.seconds:.0f} s",
+        times_the_peak=f"{outcomes.sent / outcomes.seconds / peak:.1f}",
         goodput_of_peak=f"{goodput / peak:.2f}",
         answers=dict(outcomes.statuses),
         made_ms=quantiles_ms(outcomes.made_s),
