@@ -21,7 +21,8 @@ def read_settings(**options: object) -> Settings:
         return Settings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         problems = "; ".join(
-            f"COREFACE_{'__'.join(str(part).upper() for part in entry['loc'])}: {entry['msg']}"
+            f"COREFACE_{'__'.join(str(part).upper() for part in entry['loc'])}: "
+            + entry["msg"].removeprefix("Value error, ")
             for entry in error.errors(include_input=False, include_url=False)
         )
         raise SetupError(f"The settings are not valid. {problems}") from error

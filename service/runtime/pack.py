@@ -90,6 +90,8 @@ def _read(path: Path, model: type[_Model]) -> _Model:
     except OSError as error:
         raise PackError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise PackError(f"{str(path)!r} is no such file as it should be; {where}: {first['msg']}.") from error
+        first = error.errors(include_url=False, include_input=False)[0]
+        what = first["msg"].removeprefix("Value error, ")
+        where = ".".join(str(part) for part in first["loc"])
+        fault = f"{where}: {what}" if where else what
+        raise PackError(f"{str(path)!r} is no valid {model.__name__.lower()} ({fault}).") from error

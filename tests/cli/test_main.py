@@ -60,6 +60,19 @@ def test_wrong_usage_ends_with_two(coreface: RunCommand, arguments: list[str]) -
     assert "Traceback" not in err
 
 
+def test_settings_that_contradict_each_other_are_told_in_one_sentence(
+    coreface: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COREFACE_QUALITY__MIN_BRIGHTNESS", "0.9")
+    monkeypatch.setenv("COREFACE_QUALITY__MAX_BRIGHTNESS", "0.1")
+    status, _, err = coreface("packs", "list")
+    assert status == 2
+    assert err == (
+        "coreface: The settings are not valid. COREFACE_QUALITY: min_brightness is above max_brightness: "
+        "every face would be refused\n"
+    )
+
+
 def test_a_wrong_setting_is_told_by_its_variable(coreface: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COREFACE_LIMITS__MAX_SAMPLES", "none")
     status, _, err = coreface("packs", "list")

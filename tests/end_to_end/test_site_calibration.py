@@ -41,6 +41,7 @@ def calibration_path(shared_data: Path, default_pack_path: Path, tmp_path_factor
     environment = {**os.environ, "COREFACE_PACKS_DIR": str(default_pack_path.parent)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
+    assert "pairs" in done.stdout.splitlines()[0], "how many different people stand behind the false matches"
     return output
 
 

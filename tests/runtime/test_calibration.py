@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ from pydantic import ValidationError
 
 from service.runtime.calibration import Calibration
 from tests.calibrations import make_calibration
+
+ROOT = Path(__file__).parents[2]
 
 
 def values(edges: tuple[float, ...] = (9.0, 11.0)) -> dict[str, Any]:
@@ -58,3 +61,20 @@ def spoil(path: str, value: object) -> dict[str, Any]:
 def test_what_contradicts_itself_is_refused(path: str, value: object) -> None:
     with pytest.raises(ValidationError):
         Calibration.model_validate(spoil(path, value))
+
+
+def strictest_pairs(pack: str) -> list[int]:
+    """Different pairs of people behind the false matches at `fmr_1e-5`, by bucket, rising."""
+    path = ROOT / "models" / "packs" / pack / "calibration.json"
+    calibration = Calibration.model_validate_json(path.read_bytes())
+    points = [bucket.operating_points[-1] for bucket in calibration.buckets]
+    assert {point.name for point in points} == {"fmr_1e-5"}
+    return sorted(point.false_match_pairs for point in points)
+
+
+def test_the_documents_tell_how_many_pairs_of_people_stand_behind_the_strictest_point() -> None:
+    default, other = strictest_pairs("opencv-sface"), strictest_pairs("buffalo_s")
+    told = (ROOT / "docs" / "calibration.md").read_text()
+    assert f"at `fmr_1e-5` {default[0]} to {default[-1]} for the default pack" in told
+    decision = " ".join((ROOT / "docs" / "decisions" / "0009-calibration-by-quality.md").read_text().split())
+    assert f"it is {default[0]} in the smallest case of `opencv-sface`, {other[0]} of `buffalo_s`" in decision
