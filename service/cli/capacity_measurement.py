@@ -1,17 +1,20 @@
 """Measures the profile of this machine: what `service.capacity` needs to know of it.
 
 Stages      the engine in this process, sets of several sizes one at a time, each batch as the stage itself saw it
-API, worker CPU of the processes of a service of the bench's own, over HTTP, sets of two sizes
+Worker      the event loop of that engine, and the queue's commands
 Queue       a server of its own, the commands of a set's way at two sizes
+API, store  CPU of the processes of a service of the bench's own, over HTTP, sets of two sizes
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import platform
 import statistics
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -42,6 +45,7 @@ _SIZES = (2, 10)
 _STAGE_SIZES = (1, 2, 4, 8, 16)
 _MOST_PICTURES = 200
 _PATIENCE_S = 60.0
+_IDLE_S = 4.0
 
 Progress = Callable[[str, float], None]
 """What is being measured, and the share that is done."""
@@ -52,7 +56,7 @@ def measure_profile(images: Path, settings: Settings, *, repeats: int, progress:
     pictures = _Pictures(images)
     pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
     progress("stages", 0.0)
-    stages, provider = asyncio.run(_measure_stages(pack, settings, pictures, repeats))
+    stages, loop, provider = asyncio.run(_measure_stages(pack, settings, pictures, repeats))
     progress("queue", 0.4)
     with tempfile.TemporaryDirectory(prefix="cf-") as directory:
         server = EmbeddedValkey(Path(directory))
@@ -60,11 +64,10 @@ def measure_profile(images: Path, settings: Settings, *, repeats: int, progress:
             queue = asyncio.run(measure_queue(server.start()))
         finally:
             server.stop()
-    progress("API and worker", 0.5)
+    progress("API and store", 0.5)
     threads = decode_threads(settings)
     used = _measure_service(pack, threads, pictures, 2 * repeats)
     on_gpu = provider != CPU_PROVIDER
-    on_cores = [name for name in STAGES if not on_gpu or name in ("decode", "align")]
     return Profile(
         machine=f"{threads} core(s) of {platform.machine()}, {provider}, pack {pack.name}, "
         f"pictures of {pictures.mean_bytes / 1000:.0f} kB, queue server at {queue.sets_per_s:.0f} sets/s of 150 kB",
@@ -73,7 +76,7 @@ def measure_profile(images: Path, settings: Settings, *, repeats: int, progress:
         decode_threads=threads,
         on_gpu=on_gpu,
         stages=stages,
-        worker=_remainder(used["worker"], [stages[name] for name in on_cores]),
+        worker=Cost(loop.base_s + queue.client.base_s, loop.per_item_s + queue.client.per_item_s * pictures.mean_bytes),
         api=used["api"],
         queue=queue.cost,
         store_s=max(0.0, used["store"].of(_SIZES[1]) - queue.cost.of(_SIZES[1] * pictures.mean_bytes)),
@@ -102,8 +105,9 @@ class _Pictures:
 
 async def _measure_stages(
     pack: Pack, settings: Settings, pictures: _Pictures, repeats: int
-) -> tuple[Mapping[str, Cost], str]:
-    """By picture, and the execution provider that ran."""
+) -> tuple[Mapping[str, Cost], Cost, str]:
+    """Stages and the event loop beside them, by picture, and the execution provider that ran."""
+    loop_s: dict[int, list[float]] = defaultdict(list)
     seen: dict[tuple[str, int], list[float]] = defaultdict(list)
     # A thread that does all the work itself is timed by its processor, so that others on the machine falsify little.
     alone = settings.threads == 1 and settings.device is Device.CPU
@@ -120,30 +124,47 @@ async def _measure_stages(
             for _ in range(repeats):
                 samples = [Sample(digest_sample(data), data) for data in pictures.next_set(size)]
                 samples.sort(key=lambda sample: sample.digest)
-                await engine.create(
-                    SetRequest("bench", tuple(samples), (), FacePolicy.LARGEST, pack.fingerprint, _PATIENCE_S)
-                )
+                request = SetRequest("bench", tuple(samples), (), FacePolicy.LARGEST, pack.fingerprint, _PATIENCE_S)
+                began = time.thread_time()
+                await engine.create(request)
+                loop_s[size].append(time.thread_time() - began)
         provider = (await engine.status()).providers[0]
     costs = {name: fit_cost({at: times for (stage, at), times in seen.items() if stage == name}) for name in STAGES}
-    return costs, provider
+    return costs, fit_cost(loop_s), provider
 
 
 def _measure_service(pack: Pack, threads: int, pictures: _Pictures, sets: int) -> dict[str, Cost]:
-    """CPU of `api`, `worker` and `store` for one set, by picture."""
+    """CPU of `api` and of the one thread of `store` for one set, by picture, beyond what they do when nothing comes."""
     with running_service(pack, {"COREFACE_THREADS": str(threads)}) as (process, client):
         pids = find_children(process.pid)
-        used: dict[int, dict[str, float]] = {}
-        for size in (*_SIZES[:1], *_SIZES):  # the first time pays for what starts late
-            before = {role: cpu_seconds(pids.get(role)) for role in ("api", "worker", "store")}
+
+        def spent(action: Callable[[], None]) -> dict[str, float]:
+            """With `elapsed`, seconds."""
+            clocks: dict[str, Callable[[], float]] = {
+                "elapsed": time.perf_counter,
+                "api": lambda: cpu_seconds(pids.get("api")),
+                "store": lambda: cpu_seconds(pids.get("store"), main_thread=True),
+            }
+            before = {name: clock() for name, clock in clocks.items()}
+            action()
+            return {name: clock() - before[name] for name, clock in clocks.items()}
+
+        def send_sets(size: int) -> None:
             for _ in range(sets):
                 _send(client, pictures.next_set(size))
-            used[size] = {role: (cpu_seconds(pids[role]) - seconds) / sets for role, seconds in before.items()}
-    return {role: fit_cost({size: [used[size][role]] for size in _SIZES}) for role in ("api", "worker", "store")}
 
-
-def _remainder(worker: Cost, stages: Sequence[Cost]) -> Cost:
-    """What a worker's CPU does beside its stages."""
-    return fit_cost({size: [max(0.0, worker.of(size) - sum(cost.of(size) for cost in stages))] for size in _SIZES})
+        send_sets(_SIZES[0])  # the first ones pay for what starts late
+        idle = spent(lambda: time.sleep(_IDLE_S))
+        used = {size: spent(functools.partial(send_sets, size)) for size in _SIZES}
+    return {
+        role: fit_cost(
+            {
+                size: [max(0.0, each[role] - idle[role] * each["elapsed"] / idle["elapsed"]) / sets]
+                for size, each in used.items()
+            }
+        )
+        for role in ("api", "store")
+    }
 
 
 def _send(client: httpx.Client, pictures: Sequence[bytes]) -> None:

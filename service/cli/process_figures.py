@@ -38,11 +38,13 @@ def memory_mib(pid: int | None) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), math.nan)
 
 
-def cpu_seconds(pid: int | None) -> float:
-    """Of a process and its threads so far, user and system. Raises `SetupError` where the system does not tell."""
+def cpu_seconds(pid: int | None, *, main_thread: bool = False) -> float:
+    """Of a process and its threads so far, or of its first thread alone, user and system. Raises `SetupError` where the
+    system does not tell."""
+    path = Path(f"/proc/{pid}/task/{pid}/stat" if main_thread else f"/proc/{pid}/stat")
     try:
         # Behind the name, which may hold anything: the 14th and 15th fields of all, in ticks.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = path.read_text().rpartition(")")[2].split()
     except OSError as error:
         raise SetupError("Processor times of other processes can be read on Linux only.") from error
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from service.capacity.fitting import fit_cost
 from service.capacity.profile import Cost
 from service.engine import streams
 from service.store.connection import connect_redis
@@ -31,6 +32,8 @@ _numbers = itertools.count()
 class QueueFigures:
     cost: Cost
     """CPU of the server's thread for the way of one set, by byte."""
+    client: Cost
+    """CPU of this process for the same commands, by byte: what a worker and an API process spend on them together."""
     sets_per_s: float
     """Of 150 KB, on the loopback interface or whatever lies between."""
     bytes_per_s: float
@@ -42,20 +45,33 @@ async def measure_queue(url: str, sets: int = 600) -> QueueFigures:
     redis = connect_redis(url, timeout_s=_TIMEOUT_S)
     try:
         await _pass_sets(redis, _SIZES[0], sets)  # connections are made, scripts are warm
-        (small_s, _), (large_s, elapsed_s) = [await _pass_sets(redis, size, sets) for size in _SIZES]
+        passed = {size: await _pass_sets(redis, size, sets) for size in _SIZES}
     finally:
         await redis.aclose()
-    byte_s = max(0.0, (large_s - small_s) / (_SIZES[1] - _SIZES[0]))
+    rate = sets / passed[_SIZES[-1]].elapsed_s
     return QueueFigures(
-        Cost(max(0.0, small_s - byte_s * _SIZES[0]), byte_s), sets / elapsed_s, sets * _SIZES[1] / elapsed_s
+        cost=fit_cost({size: [each.server_s] for size, each in passed.items()}),
+        client=fit_cost({size: [each.client_s] for size, each in passed.items()}),
+        sets_per_s=rate,
+        bytes_per_s=rate * _SIZES[-1],
     )
 
 
-async def _pass_sets(redis: Redis, size: int, sets: int) -> tuple[float, float]:
-    """CPU seconds of the server for one set, and wall seconds for all."""
-    cpu_s, began = await _cpu_seconds(redis), time.perf_counter()
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    server_s: float
+    """CPU for one set."""
+    client_s: float
+    """CPU for one set."""
+    elapsed_s: float
+    """For all."""
+
+
+async def _pass_sets(redis: Redis, size: int, sets: int) -> _Passed:
+    server_s, client_s, began = await _cpu_seconds(redis), time.thread_time(), time.perf_counter()
     await asyncio.gather(*(_pass_in_turn(redis, size, sets // _WAYS) for _ in range(_WAYS)))
-    return (await _cpu_seconds(redis) - cpu_s) / sets, time.perf_counter() - began
+    elapsed_s, client_s = time.perf_counter() - began, time.thread_time() - client_s
+    return _Passed((await _cpu_seconds(redis) - server_s) / sets, client_s / sets, elapsed_s)
 
 
 async def _pass_in_turn(redis: Redis, size: int, count: int) -> None:
