@@ -20,20 +20,18 @@ from service.engine import streams
 from service.engine.background import end_tasks
 from service.engine.codec import SealedJob, seal_reply, unseal_job
 from service.engine.heartbeats import Heartbeat, beat, retire
+from service.engine.local import LocalEngine
+from service.engine.quarantine import Quarantine, Standing
 from service.engine.streams import StreamEntry
-from service.errors import CorefaceError, InferenceFailedError, SetQuarantinedError
+from service.errors import CorefaceError, DeadlineExceededError, InferenceFailedError, SetQuarantinedError
 from service.observability.trace_context import bound_trace
 from service.observability.worker_metrics import WorkerMetrics
-from service.protocols import TemplateEngine
 from service.store import keys
 from service.store.connection import CONNECTION_FAILURES, with_timeout
 from service.store.frames import FrameError
 from service.store.sealing import PayloadSealer
-from service.types import SetRequest, SetResult
+from service.types import SetResult
 
-_MAX_DEATHS = 2
-_QUARANTINE_S = 3600
-"""How long the same samples are refused at once when they are sent again."""
 _READ_TIMEOUT_S = 10.0
 """For reading a batch of large sets; blocking reads end by themselves much earlier."""
 _REPLY_TTL_S = 120.0
@@ -52,6 +50,8 @@ class WorkerTiming:
     """A worker that has not been heard of for so long is dead: several beats."""
     block_s: float = 0.5
     """How long a read waits for work; a stop takes as long at most to be noticed."""
+    hang_grace_s: float = 5.0
+    """How much longer than any request a batch may take before its worker ends itself."""
 
 
 class StreamWorker:
@@ -64,7 +64,7 @@ class StreamWorker:
         self,
         redis: Redis,
         sealer: PayloadSealer,
-        engine: TemplateEngine,
+        engine: LocalEngine,
         heartbeat: Heartbeat,
         *,
         timing: WorkerTiming | None = None,
@@ -78,6 +78,7 @@ class StreamWorker:
         self._timing = timing or WorkerTiming()
         self._metrics = metrics or WorkerMetrics()
         self._jobs = keys.job_stream_key(heartbeat.fingerprint)
+        self._quarantine = Quarantine(redis, sealer, heartbeat.fingerprint)
         self._held: dict[bytes, asyncio.Task[None]] = {}
         self._draining = asyncio.Event()
         self._last_beat = -math.inf
@@ -151,13 +152,14 @@ class StreamWorker:
                 continue
             now_ms = await streams.server_now_ms(self._reader)
             _log.warning("A job is taken over from a worker that is gone; deliveries so far: %d.", found.deliveries)
-            self._hold(entry, now_ms, quarantine=found.deliveries >= _MAX_DEATHS)
+            self._hold(entry, now_ms, deaths=found.deliveries)
             await self._finish_held()
 
-    def _hold(self, entry: StreamEntry, now_ms: int, *, quarantine: bool = False) -> None:
+    def _hold(self, entry: StreamEntry, now_ms: int, *, deaths: int = 0) -> None:
+        """Work on a job. `deaths`: of workers that held it before; it is alone here, then."""
         age_s = max(0.0, (now_ms - entry.written_ms) / 1000)
         self._metrics.set_taken()
-        task = asyncio.create_task(self._handle(entry, age_s, quarantine))
+        task = asyncio.create_task(self._handle(entry, age_s, deaths))
         self._held[entry.entry_id] = task
         task.add_done_callback(lambda _done: self._held.pop(entry.entry_id, None))
 
@@ -165,12 +167,12 @@ class StreamWorker:
         if self._held:
             await asyncio.wait(self._held.values())
 
-    async def _handle(self, entry: StreamEntry, age_s: float, quarantine: bool) -> None:
-        outcome = await self._work_off(entry, age_s, quarantine)
+    async def _handle(self, entry: StreamEntry, age_s: float, deaths: int) -> None:
+        outcome = await self._work_off(entry, age_s, deaths)
         self._metrics.set_ended(outcome)
 
-    async def _work_off(self, entry: StreamEntry, age_s: float, quarantine: bool) -> str:
-        """Answer one job, or throw it away; what became of it, for the metrics."""
+    async def _work_off(self, entry: StreamEntry, age_s: float, deaths: int) -> str:
+        """Answer one job, throw it away, or set it aside; what became of it, for the metrics."""
         soon = time.monotonic() + self._timing.abandoned_after_s
         try:
             job = SealedJob.from_fields(entry.fields)
@@ -181,24 +183,37 @@ class StreamWorker:
         deadline = time.monotonic() + job.budget_ms / 1000 - age_s
         if deadline <= time.monotonic():
             # Whoever asked has been told already; computing it would be for nobody.
+            if deaths:
+                await self._blame(job, deaths)
             await self._deliver(entry, None, soon)
             return "expired"
         with bound_trace(job.traceparent):
-            reply = await self._answer(job, age_s, deadline, quarantine)
+            reply = await self._answer(job, age_s, deadline, deaths)
+        if reply is None:
+            return "set_aside"
+        if isinstance(reply, DeadlineExceededError):
+            # Held until whatever runs has ended: a batch that never does may do so because of this set.
+            await self._outlast_batches()
         sealed = seal_reply(job.request_id, reply, self._heartbeat.fingerprint, self._sealer)
         if not await self._deliver(entry, (job, sealed), deadline):
             return "undelivered"
         return reply.code if isinstance(reply, CorefaceError) else "answered"
 
     async def _answer(
-        self, job: SealedJob, age_s: float, deadline: float, quarantine: bool
-    ) -> SetResult | CorefaceError:
+        self, job: SealedJob, age_s: float, deadline: float, deaths: int
+    ) -> SetResult | CorefaceError | None:
+        """None: it is to be done alone. Nobody touches it any more, so it will be taken over."""
         fingerprint = self._heartbeat.fingerprint
         try:
             request = await asyncio.to_thread(unseal_job, job, fingerprint, self._sealer)
-            if await self._is_quarantined(request, quarantine):
+            standing = await self._quarantine.standing(request, deaths)
+            if standing is Standing.QUARANTINED:
                 return SetQuarantinedError("This set ended the workers that tried it; it is not tried again.")
+            if standing is Standing.SUSPECT and not deaths:
+                return None
             result = await self._engine.create(replace(request, timeout_s=deadline - time.monotonic()))
+            if standing is Standing.SUSPECT:
+                await self._quarantine.clear(request)
         except CorefaceError as error:
             return error
         except FrameError as error:
@@ -210,18 +225,19 @@ class StreamWorker:
         seconds = {**result.stage_seconds, "queue": result.stage_seconds.get("queue", 0.0) + age_s}
         return replace(result, stage_seconds=seconds)
 
-    async def _is_quarantined(self, request: SetRequest, quarantine: bool) -> bool:
-        """Whether these samples are known to end workers; `quarantine` makes it known, to all workers, for a while."""
-        samples = self._sealer.blind("\n".join(sorted(sample.digest for sample in request.samples)))
-        name = keys.quarantine_key(self._heartbeat.fingerprint, samples)
+    async def _blame(self, job: SealedJob, deaths: int) -> None:
         try:
-            if quarantine:
-                await self._redis.set(name, b"1", ex=_QUARANTINE_S)
-                return True
-            return bool(await self._redis.exists(name))
-        except CONNECTION_FAILURES as error:
-            _log.warning("The quarantine cannot be reached (%s).", type(error).__name__)
-            return quarantine
+            request = await asyncio.to_thread(unseal_job, job, self._heartbeat.fingerprint, self._sealer)
+        except FrameError as error:
+            _log.error("A job cannot be read: %s", error)
+        else:
+            await self._quarantine.blame(request, deaths)
+
+    async def _outlast_batches(self) -> None:
+        """Return when every batch that runs now has ended."""
+        began = time.monotonic()
+        while self._engine.stuck_s > time.monotonic() - began:  # noqa: ASYNC110 (threads set no event of a loop)
+            await asyncio.sleep(_MIN_PAUSE_S)
 
     async def _deliver(self, entry: StreamEntry, reply: tuple[SealedJob, bytes] | None, deadline: float) -> bool:
         """Remove the job, with its reply if there is one; False where that fails until nobody waits for it any more."""

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from service.engine.background import BackgroundTasks
 from service.engine.codec import SealedJob, seal_job
 from service.engine.heartbeats import Heartbeat, find_workers
-from service.engine.streams import append, read_from_front
+from service.engine.streams import append, is_with_worker, read_from_front
 from service.errors import CorefaceError, StoreUnavailableError
 from service.observability.trace_context import current_traceparent
 from service.store import keys
@@ -112,7 +112,9 @@ class QueueLane:
 
     async def _withdraw(self, entry_id: bytes) -> None:
         try:
-            await self._redis.xdel(self._jobs, entry_id)
+            # What a worker has stays: should it die of it, the next one has to know which set it was.
+            if not await is_with_worker(self._redis, self._jobs, entry_id):
+                await self._redis.xdel(self._jobs, entry_id)
         except CONNECTION_FAILURES:
             _log.debug("A job could not be withdrawn; its budget ends it.")
 

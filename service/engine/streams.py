@@ -65,6 +65,16 @@ async def find_abandoned(redis: Redis, stream: str, *, idle_s: float) -> Abandon
     return AbandonedEntry(found[0]["message_id"], found[0]["times_delivered"]) if found else None
 
 
+async def is_with_worker(redis: Redis, stream: str, entry_id: bytes) -> bool:
+    """Whether the entry was delivered and not finished."""
+    try:
+        return bool(await redis.xpending_range(stream, WORKER_GROUP, min=entry_id, max=entry_id, count=1))
+    except ResponseError as error:
+        if not is_missing_group(error):
+            raise
+        return False
+
+
 async def claim(redis: Redis, stream: str, consumer: str, entry_id: bytes, *, idle_s: float) -> StreamEntry | None:
     """Take an abandoned entry over; None where another worker was first, or it is gone."""
     found: Any = await redis.xclaim(stream, WORKER_GROUP, consumer, int(idle_s * 1000), [entry_id])

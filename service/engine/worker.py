@@ -24,9 +24,8 @@ from service.settings import Settings
 from service.store.connection import connect_redis
 from service.store.sealing import PayloadSealer, SealingPurpose, load_key_ring
 
-_STUCK = 70
+STUCK = 70
 """Exit status of a worker that ended itself (`EX_SOFTWARE` of sysexits.h)."""
-_HANG_GRACE_S = 5.0
 _WATCH_INTERVAL_S = 0.5
 _TIMEOUT_S = 2.0
 """A worker has nobody waiting on its connection: a slow server is better than a retry."""
@@ -91,7 +90,7 @@ async def serve_jobs(
             consumers += [
                 StreamWorker(redis, sealer, engine, heartbeat, timing=timing, metrics=metrics) for redis in queues
             ]
-            hang_s = settings.limits.request_timeout_s + _HANG_GRACE_S
+            hang_s = settings.limits.request_timeout_s + (timing or WorkerTiming()).hang_grace_s
             await _run_until(stopping.wait(), consumers, _end_when_stuck(engine, hang_s))
         finally:
             await engine.stop()
@@ -138,4 +137,4 @@ async def _end_when_stuck(engine: LocalEngine, longest_s: float) -> None:
         await asyncio.sleep(_WATCH_INTERVAL_S)
         if engine.stuck_s > longest_s:
             _log.critical("A batch has not ended for %.0f s; this worker ends.", engine.stuck_s)
-            os._exit(_STUCK)
+            os._exit(STUCK)

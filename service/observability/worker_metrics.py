@@ -33,7 +33,7 @@ class WorkerMetrics:
 
     def set_ended(self, outcome: str) -> None:
         """Once for every set taken: `answered`, the code of the error it was answered with, or why there was no
-        answer: `expired`, `unreadable`, `undelivered`."""
+        answer: `expired`, `unreadable`, `undelivered`, `set_aside`."""
         self._held.dec()
         self._sets.labels(outcome).inc()
 

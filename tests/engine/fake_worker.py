@@ -11,8 +11,8 @@ from service.engine.worker import serve_jobs
 from service.settings import Settings
 from tests.engine.fakes import FINGERPRINT, build_fake
 
-QUICK = WorkerTiming(beat_interval_s=0.2, abandoned_after_s=1.5, block_s=0.1)
-"""For tests: a dead worker is known within two seconds."""
+QUICK = WorkerTiming(beat_interval_s=0.2, abandoned_after_s=1.5, block_s=0.1, hang_grace_s=1.0)
+"""For tests: a dead worker is known within two seconds, and one that hangs ends soon after the request."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Faults by the dozen in `make test`, by the hundred in `make chaos` (`--long`), which prints what was measured too."""
+"""Few faults in `make test`, many in `make chaos` (`--long`), which also prints what was measured."""
 
 from __future__ import annotations
 

@@ -63,6 +63,11 @@ class Site(Cluster):
             until(lambda url=url: httpx.get(f"{url}/health/ready", timeout=10.0).is_success)  # type: ignore[misc]
         return time.monotonic() - began
 
+    def fingerprint(self) -> str:
+        """Of the pack that is served."""
+        answer = httpx.get(f"{self.api_urls[0]}/v1/packs/current", timeout=10.0)
+        return str(answer.json()["fingerprint"])
+
     def metric(self, url: str, name: str) -> float:
         """Of one process, summed over its labels."""
         lines = httpx.get(f"{url}/metrics", timeout=10.0).text.splitlines()
@@ -80,7 +85,7 @@ class Site(Cluster):
             for template_id in template_ids:
                 pipeline.exists(keys.template_key(template_id))
             found = pipeline.execute()
-            return [template_id for template_id, kept in zip(template_ids, found, strict=True) if not kept]
+            return [template_id for template_id, there in zip(template_ids, found, strict=True) if not there]
 
 
 def job_stream(admin: Redis) -> bytes:

@@ -33,10 +33,10 @@ def test_ten_times_the_peak_is_shed_and_the_peak_is_done(
     # The queue fills and empties at the ends.
     begin, end = 2.0, outcomes.seconds
     goodput = sum(begin <= at <= end for at in outcomes.made_at) / (end - begin)
+    rate = outcomes.sent / outcomes.seconds
     measured(
         peak_per_s=f"{peak:.1f}",
-        sent=f"{outcomes.sent} in {outcomes.seconds:.0f} s",
-        times_the_peak=f"{outcomes.sent / outcomes.seconds / peak:.1f}",
+        sent=f"{outcomes.sent} in {outcomes.seconds:.0f} s, {rate / peak:.1f} times the peak",
         goodput_of_peak=f"{goodput / peak:.2f}",
         answers=dict(outcomes.statuses),
         made_ms=quantiles_ms(outcomes.made_s),
