@@ -20,6 +20,7 @@ from tests.resilience.site import Site, jobs_with_workers, until
 
 TIMEOUT_S = 3
 JSON = {"content-type": "application/json"}
+_MOST_CROWDS = 10
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +65,16 @@ def test_a_set_that_hangs_its_worker_twice_is_refused_and_others_succeed(impatie
 def test_memory_that_does_for_few_does_for_many(impatient: Site, measured: Measure) -> None:
     sets = 8 * MOST_HEAVY
     before = [worker.pid for worker in impatient.workers]
+    halved = 0
     with ThreadPoolExecutor(sets) as clients:
-        answers = list(clients.map(lambda _: _answer(impatient, CanarySet.fresh(HEAVY)), range(sets)))
-    halved = impatient.faults.noted("heavy")
-    measured(sets=sets, batches_that_did_not_fit=halved)
-    assert answers == ["201"] * sets
+        # Whether enough sets meet in one batch is up to the machine.
+        for _ in range(_MOST_CROWDS):
+            answers = list(clients.map(lambda _: _answer(impatient, CanarySet.fresh(HEAVY)), range(sets)))
+            assert answers == ["201"] * sets
+            halved = impatient.faults.noted("heavy")
+            if halved:
+                break
+    measured(sets_at_once=sets, batches_that_did_not_fit=halved)
     assert halved, "no batch held more than fits"
     assert _answer(impatient, CanarySet.fresh(TOO_HEAVY)) == "503 out_of_memory"
     assert _answer(impatient, CanarySet.fresh()) == "201"
