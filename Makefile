@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACK ?= opencv-sface
 
-.PHONY: help install serve test cluster-test lint bench clean
+.PHONY: help install serve test cluster-test chaos lint bench clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -37,6 +37,10 @@ test: $(VENV)/.installed-test  ## Run every test.
 cluster-test: $(VENV)/.installed-test  ## Run the tests of several processes behind HAProxy alone (haproxy, redis-server).
 	@$(BIN)/coreface packs install $(PACK)
 	@$(BIN)/python -m pytest tests/cluster
+
+chaos: $(VENV)/.installed-test  ## Run the tests of faults in their long versions, alone on the machine: about half an hour.
+	@$(BIN)/coreface packs install $(PACK)
+	@$(BIN)/python -m pytest tests/resilience --long
 
 lint: $(VENV)/.installed-test  ## Lint, format, types and import rules.
 	@$(BIN)/ruff check .
