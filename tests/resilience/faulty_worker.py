@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from enum import StrEnum
@@ -77,6 +78,8 @@ class FaultyProcessor(StubProcessor):
         super().__init__(width, service_s)
         self.faults = Faults(Path(os.environ[FOLDER_VARIABLE]))
         self._deadlines: dict[str, float] = {}
+        self._never = threading.Event()
+        """Waited for instead of `time.sleep`, which fails with a clock of libfaketime."""
 
     async def process(self, request: SetRequest, deadline: float) -> SetResult:
         self.faults.reach(FaultPoint.TAKEN)
@@ -95,14 +98,14 @@ class FaultyProcessor(StubProcessor):
             if self._deadlines.get(request.request_id, 0.0) < now:
                 self.faults.note("late")
         contents = [b"".join(sample.data for sample in request.samples) for request in requests]
-        while any(HANGING in content for content in contents):
-            time.sleep(1.0)
+        if any(HANGING in content for content in contents):
+            self._never.wait()
         if any(TOO_HEAVY in content for content in contents) or sum(HEAVY in each for each in contents) > MOST_HEAVY:
             self.faults.note("heavy")
             raise OutOfMemoryError("told to")
-        time.sleep(self.service_s * len(requests) / 2)
+        self._never.wait(self.service_s * len(requests) / 2)
         self.faults.reach(FaultPoint.COMPUTING)
-        time.sleep(self.service_s * len(requests) / 2)
+        self._never.wait(self.service_s * len(requests) / 2)
 
 
 def die_around_replies(faults: Faults) -> None:
