@@ -37,7 +37,7 @@ class SleepingSite:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._store = StoreServer(directory / "store", free_port(), "1gb")
+        self._store = StoreServer(directory / "store", free_port(), max_memory="1gb")
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("COREFACE_")} | {
             "COREFACE_REDIS_URL": self._store.url,
             "COREFACE_SEALING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
