@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 
 from service.engine.background import cancellations, heed_cancellation
 from service.engine.codec import unseal_reply
+from service.engine.heartbeats import Heartbeat
 from service.engine.queue_lane import QueueLane
 from service.engine.result_check import check_result
 from service.errors import (
@@ -131,9 +132,7 @@ class RemoteEngine:
         self._gate.check(tenant, 1, time_left_s)
 
     async def status(self) -> EngineStatus:
-        found = await asyncio.gather(*(lane.find_workers() for lane in self._lanes), return_exceptions=True)
-        workers = [worker for workers in found if not isinstance(workers, BaseException) for worker in workers]
-        failures = [error for error in found if isinstance(error, CorefaceError)]
+        workers, failures = await self._find_workers()
         providers = tuple(sorted({provider for worker in workers for provider in worker.providers}))
         detail = f"{len(workers)} worker(s) answer for this pack." if workers else "No worker answers for this pack."
         if failures:
@@ -164,13 +163,22 @@ class RemoteEngine:
         self._gate.capacity = max(1, _SETS_PER_SLOT * slots)
 
     async def _look_for_workers(self) -> None:
-        found = await asyncio.gather(*(lane.find_workers() for lane in self._lanes), return_exceptions=True)
-        if any(workers for workers in found if not isinstance(workers, BaseException)):
-            return
-        for error in found:
-            if isinstance(error, BaseException):
-                raise error
-        raise _no_worker()
+        workers, failures = await self._find_workers()
+        if not workers:
+            raise failures[0] if failures else _no_worker()
+
+    async def _find_workers(self) -> tuple[list[Heartbeat], list[StoreUnavailableError]]:
+        """Those of all lanes, and why a lane could not be asked."""
+        workers: list[Heartbeat] = []
+        failures: list[StoreUnavailableError] = []
+        for found in await asyncio.gather(*(lane.find_workers() for lane in self._lanes), return_exceptions=True):
+            if isinstance(found, StoreUnavailableError):
+                failures.append(found)
+            elif isinstance(found, BaseException):
+                raise found
+            else:
+                workers += found
+        return workers, failures
 
     async def _send(self, waiting: _Waiting, deadline: float) -> None:
         """Over the lane with the least to do for each of its workers; over another one where that fails."""

@@ -9,8 +9,9 @@ large thing here, so they are held a bounded number of pixels at a time; what st
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -40,6 +41,7 @@ from service.types import (
     EmbeddedSample,
     Embedding,
     FacePolicy,
+    QualityLimits,
     RejectedSample,
     RejectionReason,
     Sample,
@@ -63,14 +65,18 @@ _IMAGES_PER_BATCH = 32
 _SETS_PER_BATCH = 32
 _WARM_UP_FACE = Detection((40.0, 40.0, 120.0, 140.0), 1.0, (arcface_template() + 24).astype(np.float32))
 
+_Part = TypeVar("_Part")
+_Outcome = TypeVar("_Outcome")
 _Thumbnails = dict[tuple[str, float | None], Thumbnail]
 """By sample and, of a clip, the time of the frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class _AlignmentTask:
-    request: SetRequest
     faces: tuple[FoundFace, ...]
+    limits: QualityLimits
+    shown: tuple[DecodedImage, ...]
+    """Those that a drawn set needs thumbnails of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,10 @@ class SetProcessor:
         embeddings: list[Embedding | None] = []
         with clock.stage("embed"):
             for start in range(0, len(faces), self._batch_size):
-                embeddings += await self._embed_within_memory(faces[start : start + self._batch_size], deadline)
+                batch = faces[start : start + self._batch_size]
+                embeddings += await _within_memory(
+                    lambda part: self._embed.submit(part, cost=len(part), deadline=deadline), batch
+                )
         task = _EmbeddedSet(request, tuple(faces), tuple(embeddings), tuple(rejections), thumbnails)
         with clock.stage("aggregate"):
             finished = await self._aggregate.submit(task, deadline=deadline)
@@ -179,37 +188,20 @@ class SetProcessor:
         images = tuple(result for result in decoded if isinstance(result, DecodedImage))
         rejected = [result for result in decoded if isinstance(result, Rejection)]
         with clock.stage("detect"):
-            chosen = await self._find_within_memory(DetectionTask(images, request.face_policy), deadline)
+            chosen = await _within_memory(
+                lambda part: self._detect.submit(
+                    DetectionTask(tuple(part), request.face_policy), cost=len(part), deadline=deadline
+                ),
+                images,
+            )
         found = tuple(result for result in chosen if isinstance(result, FoundFace))
         rejected += [result for result in chosen if isinstance(result, Rejection)]
         with clock.stage("align"):
             aligned, shown = await self._align.submit(
-                (_AlignmentTask(request, found), images if request.draw else ()), deadline=deadline
+                _AlignmentTask(found, request.quality_limits, images if request.draw else ()), deadline=deadline
             )
         thumbnails.update(shown)
         return [*aligned, *rejected]
-
-    async def _find_within_memory(self, task: DetectionTask, deadline: float) -> list[FoundFace | Rejection]:
-        if not task.images:
-            return []
-        try:
-            return await self._detect.submit(task, cost=len(task.images), deadline=deadline)
-        except OutOfMemoryError:
-            if len(task.images) == 1:
-                raise
-            middle = len(task.images) // 2
-            halves = (replace(task, images=images) for images in (task.images[:middle], task.images[middle:]))
-            return [result for half in halves for result in await self._find_within_memory(half, deadline)]
-
-    async def _embed_within_memory(self, faces: Sequence[AlignedFace], deadline: float) -> list[Embedding | None]:
-        try:
-            return await self._embed.submit(faces, cost=len(faces), deadline=deadline)
-        except OutOfMemoryError:
-            if len(faces) == 1:
-                raise
-            middle = len(faces) // 2
-            first = await self._embed_within_memory(faces[:middle], deadline)
-            return first + await self._embed_within_memory(faces[middle:], deadline)
 
     def _decode_samples(self, samples: Sequence[Sample]) -> list[list[DecodedImage | Rejection]]:
         return [decode_sample(sample, self._limits) for sample in samples]
@@ -217,15 +209,13 @@ class SetProcessor:
     def _find_faces(self, tasks: Sequence[DetectionTask]) -> list[list[FoundFace | Rejection]]:
         return find_faces(tasks, self._detector, self._min_eye_distance_pixels)
 
-    def _align_faces(
-        self, tasks: Sequence[tuple[_AlignmentTask, Sequence[DecodedImage]]]
-    ) -> list[tuple[list[AlignedFace | Rejection], _Thumbnails]]:
+    def _align_faces(self, tasks: Sequence[_AlignmentTask]) -> list[tuple[list[AlignedFace | Rejection], _Thumbnails]]:
         return [
             (
-                [align_found_face(face, task.request.quality_limits) for face in task.faces],
-                {(image.digest, image.seconds): make_thumbnail(image.image_bgr) for image in images},
+                [align_found_face(face, task.limits) for face in task.faces],
+                {(image.digest, image.seconds): make_thumbnail(image.image_bgr) for image in task.shown},
             )
-            for task, images in tasks
+            for task in tasks
         ]
 
     def _embed_faces(self, tasks: Sequence[Sequence[AlignedFace]]) -> list[list[Embedding | None]]:
@@ -265,6 +255,22 @@ class SetProcessor:
             return result
         tiles = [Tile(task.thumbnails.get((line.digest, line.seconds)), line) for line in task.request.draw]
         return replace(result, picture=draw_report(tiles))
+
+
+async def _within_memory(
+    submit: Callable[[Sequence[_Part]], Awaitable[list[_Outcome]]], parts: Sequence[_Part]
+) -> list[_Outcome]:
+    """What `submit` answers for the parts of one set, together or, where memory runs out, by halves; nothing for none.
+    Raises `OutOfMemoryError` for one part alone."""
+    if not parts:
+        return []
+    try:
+        return await submit(parts)
+    except OutOfMemoryError:
+        if len(parts) == 1:
+            raise
+    middle = len(parts) // 2
+    return await _within_memory(submit, parts[:middle]) + await _within_memory(submit, parts[middle:])
 
 
 def _outcomes(task: _EmbeddedSet) -> dict[str, SampleOutcome]:

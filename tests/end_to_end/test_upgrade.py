@@ -93,17 +93,22 @@ async def _look(settings: Settings, url: str, ids: list[str]) -> list[Template |
         await redis.aclose()
 
 
-def test_templates_become_those_of_the_new_pack(
-    packs: Path,
-    valkey_url: str,
-    shared_data: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+@pytest.fixture
+def settings(packs: Path, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """As the commands of a test read them from the environment."""
     monkeypatch.setenv("COREFACE_STATE_DIR", str(packs.parent))
     monkeypatch.setenv("COREFACE_SEALING_KEY", base64.b64encode(bytes(range(32))).decode())
     monkeypatch.setenv("COREFACE_REDIS_URL", valkey_url)
-    settings = Settings()
+    return Settings()
+
+
+def test_templates_become_those_of_the_new_pack(
+    packs: Path,
+    settings: Settings,
+    valkey_url: str,
+    shared_data: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     folder = shared_data / "lfw"
     people = [sorted((folder / name).iterdir())[:4] for name in ("Hans_Blix", "Tony_Blair")]
     default, other = load_pack(packs / "opencv-sface"), load_pack(packs / "other-aggregator")
@@ -134,16 +139,12 @@ def test_templates_become_those_of_the_new_pack(
 
 def test_a_dropped_stranger_does_not_come_back_in(
     packs: Path,
+    settings: Settings,
     valkey_url: str,
     shared_data: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """`other-aggregator` has no limits of consistency."""
-    monkeypatch.setenv("COREFACE_STATE_DIR", str(packs.parent))
-    monkeypatch.setenv("COREFACE_SEALING_KEY", base64.b64encode(bytes(range(32))).decode())
-    monkeypatch.setenv("COREFACE_REDIS_URL", valkey_url)
-    settings = Settings()
     folder = shared_data / "lfw"
     pictures = [*sorted((folder / "Hans_Blix").iterdir())[:4], folder / "Colin_Powell" / "Colin_Powell_0007.jpg"]
     policies = SetPolicies(consistency=ConsistencyPolicy.DROP)
