@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import Protocol
 
 from service.engine.result_check import check_result
 from service.errors import DeadlineExceededError, FingerprintMismatchError, NotReadyError
-from service.pipeline.fair_gate import FairGate
+from service.pipeline.fair_gate import ADMISSION_SHARE, FairGate
 from service.pipeline.stages import BatchObserver, StageRunner, unobserved
 from service.types import EngineStatus, SetRequest, SetResult
 
@@ -35,6 +36,7 @@ class LocalEngine:
 
     `build_processor` runs off the event loop at the start, and answers the processor and the execution provider that
     really runs. `max_batch_sets` sets are between the stages at once; `max_waiting_sets` more wait, in fair order.
+    `admitted`: whoever sends sets has decided that they can be done in time; none is refused here for that.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class LocalEngine:
         max_waiting_sets: int,
         decode_threads: int,
         observe: BatchObserver = unobserved,
+        admitted: bool = False,
     ) -> None:
         self._build_processor = build_processor
         self._fingerprint = fingerprint
@@ -53,7 +56,7 @@ class LocalEngine:
         self._ready = False
         self._device = StageRunner("device", observe=observe)
         self._decoders = StageRunner("decode", threads=decode_threads, observe=observe)
-        self._gate = FairGate(max_batch_sets, max_waiting_sets)
+        self._gate = FairGate(max_batch_sets, max_waiting_sets, time_share=math.inf if admitted else ADMISSION_SHARE)
 
     async def start(self) -> None:
         """Build the processor and warm it up. Raises what building raises, and `InferenceFailedError`."""

@@ -62,6 +62,7 @@ async def serve_jobs(
         max_waiting_sets=slots,
         decode_threads=decode_threads(settings),
         observe=metrics.stages.batch_done,
+        admitted=True,
     )
     consumers: list[StreamWorker] = []
 

@@ -21,6 +21,9 @@ from dataclasses import dataclass, field
 
 from service.errors import OverloadedError
 
+ADMISSION_SHARE = 0.75
+"""Of its time that work may be expected to take, to be let in. Expectations are means: what is let in at the edge of
+its time is late every second time, after it waited for all of it."""
 _MEMORY_S = 10.0
 """How long measured throughput counts: after so many seconds of work it has faded to 1/e."""
 _MOST_RETRY_AFTER_S = 60
@@ -37,11 +40,22 @@ class _Waiting:
 
 
 class FairGate:
-    """Lets up to `capacity` pieces of work through together and `max_waiting` more wait. For one event loop."""
+    """Lets up to `capacity` pieces of work through together and `max_waiting` more wait. For one event loop.
 
-    def __init__(self, capacity: int, max_waiting: int, clock: Callable[[], float] = time.monotonic) -> None:
+    `time_share`: of its time that work may be expected to take; infinite where it was let in elsewhere already.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        max_waiting: int,
+        *,
+        time_share: float = ADMISSION_SHARE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._capacity = capacity
         self._max_waiting = max_waiting
+        self._time_share = time_share
         self._clock = clock
         self._inside = 0
         self._inside_cost = 0
@@ -88,15 +102,15 @@ class FairGate:
         start_tag = self._start_tag(tenant)
         ahead = sum(other.cost for other in self._waiting if other.start_tag <= start_tag)
         per_s = self._throughput.per_s
-        if per_s is not None and (self._inside_cost + ahead + cost) / per_s > time_left_s:
+        if per_s is not None and (self._inside_cost + ahead + cost) / per_s > self._time_share * time_left_s:
             raise self._overloaded("What waits takes longer than this set may wait; try again later.", ahead)
         if self._is_full and self._costs[tenant] + cost >= self._costs[self._heaviest]:
             raise self._overloaded("Too many sets wait; try again shortly.", self.waiting_cost)
 
     @asynccontextmanager
     async def enter(self, tenant: str, cost: int, time_left_s: float) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it for the body. Raises `OverloadedError` at once when too much waits, or when the
-        measured throughput says that `time_left_s` seconds are not enough; and later when a full queue needs the place
+        """Wait for a turn, and hold it for the body. Raises `OverloadedError` at once when too much waits, or when, by
+        the measured throughput, `time_left_s` seconds are hardly enough; and later when a full queue needs the place
         for a tenant that has less waiting.
         """
         self.check(tenant, cost, time_left_s)

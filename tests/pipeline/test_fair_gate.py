@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import OverloadedError
-from service.pipeline.fair_gate import FairGate
+from service.pipeline.fair_gate import ADMISSION_SHARE, FairGate
 
 PLENTY_S = 1e6
 
@@ -26,9 +27,9 @@ class Clock:
 class Rig:
     """A gate, and work that goes in and out when told."""
 
-    def __init__(self, capacity: int = 1, max_waiting: int = 100) -> None:
+    def __init__(self, capacity: int = 1, max_waiting: int = 100, time_share: float = ADMISSION_SHARE) -> None:
         self.clock = Clock()
-        self.gate = FairGate(capacity, max_waiting, self.clock)
+        self.gate = FairGate(capacity, max_waiting, time_share=time_share, clock=self.clock)
         self.entered: list[str] = []
         self.leave: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -190,10 +191,10 @@ async def test_more_capacity_lets_in_who_waits() -> None:
 class TestMeasuredThroughput:
     """One sample a second through a gate of one."""
 
-    async def measured(self, seconds: int = 20) -> Rig:
-        rig = Rig()
+    async def measured(self, time_share: float = ADMISSION_SHARE) -> Rig:
+        rig = Rig(time_share=time_share)
         await rig.arrive("0")
-        for number in range(seconds):
+        for number in range(20):
             await rig.arrive(str(number + 1))
             await rig.finish(str(number), after_s=1.0)
         return rig
@@ -230,25 +231,31 @@ class TestMeasuredThroughput:
         rig = await self.measured()
         for number in range(10):
             await rig.arrive(f"w{number}", cost=3)
-        await rig.arrive("in time", time_left_s=40.0)
+        await rig.arrive("in time", time_left_s=33.0 / ADMISSION_SHARE)
         assert rig.error("in time") is None
-        await rig.arrive("late", time_left_s=20.0)
-        late = rig.error("late")
+        await rig.arrive("at the edge", time_left_s=33.0)
+        late = rig.error("at the edge")
         assert isinstance(late, OverloadedError)
         assert late.retry_after_s == 31
+        await rig.finish_all()
+
+    async def test_what_was_admitted_elsewhere_is_not_refused_for_the_time(self) -> None:
+        rig = await self.measured(math.inf)
+        await rig.arrive("late", time_left_s=0.1)
+        assert rig.error("late") is None
         await rig.finish_all()
 
     async def test_a_new_tenant_waits_for_its_turn_only(self) -> None:
         rig = await self.measured()
         for number in range(10):
             await rig.arrive(f"w{number}", "heavy", cost=3)
-        await rig.arrive("light", "light", time_left_s=6.0)
+        await rig.arrive("light", "light", time_left_s=8.0)
         assert rig.error("light") is None
-        rig.gate.check("another", 1, 6.0)
+        rig.gate.check("another", 1, 8.0)
         with pytest.raises(OverloadedError):
             rig.gate.check("another", 1, 1.5)
         with pytest.raises(OverloadedError):
-            rig.gate.check("heavy", 1, 6.0)
+            rig.gate.check("heavy", 1, 8.0)
         await rig.finish_all()
 
     async def test_it_follows_a_change(self) -> None:

@@ -14,7 +14,9 @@ from tests.resilience.site import Site, until
 COMPARED = 7
 """Comparisons for each set: most of what a service does."""
 MOST_GROWTH_MIB = 10.0
-DESCRIPTORS = 2
+SENDERS = 12
+"""So many requests at once, and as many connections to the store may be kept in a pool: some only at the second time.
+What is not closed for one request in a hundred comes to more."""
 
 
 def test_memory_and_descriptors_stay(site: Site, count: Callable[[int, int], int], measured: Measure) -> None:
@@ -35,11 +37,11 @@ def test_memory_and_descriptors_stay(site: Site, count: Callable[[int, int], int
     )
     for name, (mib, files) in grown.items():
         assert mib <= MOST_GROWTH_MIB, name
-        assert abs(files) <= DESCRIPTORS, name
+        assert files <= SENDERS, name
 
 
 def _work(site: Site, requests: int) -> int:
-    with CanaryClients(site.url, senders=12, retry=False, compared=COMPARED) as clients:
+    with CanaryClients(site.url, senders=SENDERS, retry=False, compared=COMPARED) as clients:
         clients.wait_for(requests, timeout_s=1000.0)
     assert clients.failures == []
     return len(clients.outcomes) + clients.comparisons
