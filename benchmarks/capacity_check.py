@@ -166,6 +166,12 @@ def table(cells: list[Cell]) -> str:
     return "\n".join(lines)
 
 
+def write_report(path: Path, profile: Profile, cells: list[Cell]) -> None:
+    """All that is known so far."""
+    report = {"profile": profile.to_json(), "rows": list(rows(cells)), "cells": [asdict(cell) for cell in cells]}
+    path.write_text(json.dumps(report, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, default=4, help="most workers")
@@ -187,10 +193,9 @@ def main() -> None:
                     wait_until_quiet(options.patience)
                     cells.append(measure_cell(site, profile, workers, load, options.seconds, repeat))
                     print(table(cells[-1:]).splitlines()[-1], file=sys.stderr)
+                    if options.output is not None:
+                        write_report(options.output, profile, cells)
     print(table(cells))
-    if options.output is not None:
-        report = {"profile": profile.to_json(), "rows": list(rows(cells)), "cells": [asdict(cell) for cell in cells]}
-        options.output.write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

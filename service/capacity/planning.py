@@ -19,7 +19,7 @@ WORKER_BUSY = 0.9
 _SEED = 1
 _SECONDS = 20.0
 _LEAST_SETS = 4_000
-_MOST_SETS = 30_000
+_MOST_SETS = 60_000
 _WARM_UP = 0.25
 """Share of the sets that do not count, because the site was empty when they came."""
 _PRECISION = 0.02
@@ -56,9 +56,16 @@ class Plan:
     """Of one store's thread, 1 and more: one is not enough."""
 
 
-def plan_site(profile: Profile, demand: Demand, *, max_batch_sets: int = 16, batch_size: int = 32) -> Plan:
+def plan_site(
+    profile: Profile,
+    demand: Demand,
+    *,
+    max_batch_sets: int = 16,
+    batch_size: int = 32,
+    split_workers: bool = False,
+) -> Plan:
     """The smallest site whose simulated p99 is in time, with room left in every part."""
-    size = _least_site(profile, demand, max_batch_sets, batch_size)
+    size = replace(_least_site(profile, demand, max_batch_sets, batch_size), split_workers=split_workers)
     found = _search(profile, demand, size) if seconds_alone(profile, demand.samples[1]) <= demand.p99_s else None
     return Plan(
         demand=demand,
@@ -102,10 +109,11 @@ def _least_site(profile: Profile, demand: Demand, max_batch_sets: int, batch_siz
     rate, set_bytes = demand.sets_per_s, profile.set_bytes(demand.mean_samples)
     queue_s = max(profile.queue.of(set_bytes), set_bytes / profile.link_bytes_per_s)
     worker = sets_per_worker(profile, demand.samples, max_batch_sets=max_batch_sets, batch_size=batch_size)
+    queues = math.ceil(rate * queue_s / QUEUE_BUSY)
     return SiteSize(
         apis=math.ceil(rate * profile.api.of(demand.mean_samples) / API_BUSY),
-        workers=math.ceil(rate / worker / WORKER_BUSY),
-        queues=math.ceil(rate * queue_s / QUEUE_BUSY),
+        workers=max(queues, math.ceil(rate / worker / WORKER_BUSY)),
+        queues=queues,
         max_batch_sets=max_batch_sets,
         batch_size=batch_size,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,8 @@ class SiteSize:
     max_batch_sets: int = 16
     batch_size: int = 32
     max_waiting_sets: int = 256
+    split_workers: bool = False
+    """Each worker takes from one queue server, and not from all; there are as many workers as servers, or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,7 @@ class Site:
         ]
         window = _SETS_PER_SLOT * sum(worker.slots for worker in self._workers)
         self._apis = [_Api(self._simulation, Door(window, size.max_waiting_sets)) for _ in range(size.apis)]
-        for worker in self._workers:
-            worker.serve(self._queues)
+        self._open(size)
         self._passages: list[Passage] = []
 
     def run(self, arrivals: Sequence[Arrival]) -> SiteRun:
@@ -79,6 +81,16 @@ class Site:
         for _ in range(clients):
             self._simulation.start(self._send(remaining))
         return self._finish()
+
+    def _open(self, size: SiteSize) -> None:
+        """Every queue server meets its readers in another order: at a real one they came at different times."""
+        order = random.Random(0)  # noqa: S311 (no secret depends on it)
+        for number, queue in enumerate(self._queues):
+            readers = self._workers[number :: size.queues] if size.split_workers else list(self._workers)
+            shares = 1 if size.split_workers else size.queues
+            order.shuffle(readers)
+            for worker in readers:
+                worker.serve(queue, max(1, worker.slots // shares))
 
     def _start(self, samples: int) -> None:
         self._simulation.start(self._pass(samples))

@@ -103,10 +103,9 @@ class Worker:
         """Of events: once before a set's stages and once after them."""
         self._door = Door(max_batch_sets)
 
-    def serve(self, queues: Sequence[QueueServer]) -> None:
-        """From now on."""
-        for queue in queues:
-            self._simulation.start(self._take_from(queue, max(1, self.slots // len(queues))))
+    def serve(self, queue: QueueServer, slots: int) -> None:
+        """From now on, as many of its sets at once."""
+        self._simulation.start(self._take_from(queue, slots))
 
     def _take_from(self, queue: QueueServer, slots: int) -> Process:
         held = 0

@@ -30,6 +30,9 @@ def capacity(
     ] = None,
     samples: Annotated[str, typer.Option("--samples", help="Pictures of a set: a number, or a range as 5-15.")] = "10",
     p99_ms: Annotated[float, typer.Option("--p99-ms", min=1, help="99 of 100 sets are answered in so long.")] = 1000,
+    split_workers: Annotated[
+        bool, typer.Option("--split-workers", help="Each worker takes from one queue server, not from all.")
+    ] = False,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Sets of each size that are measured.")] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False,
 ) -> None:
@@ -47,7 +50,13 @@ def capacity(
             update(f"simulating {rate:g} sets/s", 0.8 + 0.2 * number / len(wanted))
             demand = Demand(rate, sizes, p99_ms / 1000)
             plans.append(
-                plan_site(profile, demand, max_batch_sets=settings.max_batch_sets, batch_size=settings.batch_size)
+                plan_site(
+                    profile,
+                    demand,
+                    max_batch_sets=settings.max_batch_sets,
+                    batch_size=settings.batch_size,
+                    split_workers=split_workers,
+                )
             )
     if output is not None:
         _write_profile(output, profile)

@@ -95,6 +95,26 @@ def test_api_and_queue_can_be_what_limits() -> None:
     assert 1_000 / Site(costs, ONE_OF_EACH).run_closed(64, [1] * 1_000).duration_s == pytest.approx(10, rel=0.01)
 
 
+@pytest.mark.parametrize("split", [False, True])
+def test_several_queue_servers_lose_nothing_and_keep_every_worker_at_work(split: bool) -> None:
+    size = SiteSize(1, 16, 4, split_workers=split)
+    run = Site(profile(DEVICE_ONLY), size).run_closed(400, [10] * 2_000)
+    assert len(run.passages) == 2_000
+    assert middle_rate(run) == pytest.approx(16.0, rel=0.05)
+
+
+def test_workers_that_take_from_one_queue_server_each_are_handed_evener_shares() -> None:
+    arrivals = poisson_arrivals(0.7 * 16, 3_000, sizes_between(10, 10), seed=3)
+
+    def p99_s(queues: int, *, split: bool) -> float:
+        run = Site(profile(DEVICE_ONLY), SiteSize(1, 16, queues, 4, split_workers=split)).run(arrivals)
+        return summarise(run.passages, 20.0, arrivals[-1].at_s).p99_s
+
+    assert p99_s(1, split=False) == p99_s(1, split=True)
+    assert p99_s(4, split=True) < 1.2 * p99_s(1, split=False)
+    assert p99_s(4, split=False) > 2 * p99_s(4, split=True)
+
+
 def test_what_finds_no_place_to_wait_is_refused() -> None:
     size = SiteSize(1, 1, 1, max_batch_sets=1, max_waiting_sets=3)
     run = Site(profile(DEVICE_ONLY), size).run([Arrival(0.0, 1) for _ in range(10)])
