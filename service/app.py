@@ -6,26 +6,27 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
+from redis.asyncio import Redis
 
+from service.access.api_keys import Pepper
+from service.access.authentication import Authenticator, KeyAuthenticator, OpenDoor
 from service.api.application import build_application
 from service.api.dependencies import ServiceParts
-from service.api.idempotency import IdempotentAnswers
-from service.calibration.calibrator import PackCalibrator
 from service.engine.local import LocalEngine
 from service.engine.remote import RemoteEngine
 from service.errors import SetupError
+from service.observability.audit import LineAuditLog
 from service.observability.metrics import Metrics
-from service.pipeline.batch_verification import BatchVerifier
-from service.pipeline.template_creation import TemplateCreator
-from service.pipeline.verification import Verifier
-from service.policies import creation_policy, quality_scale
-from service.protocols import AnswerStore, TemplateEngine, TemplateSealer, TemplateStore
 from service.runtime.pack import Pack, load_pack
-from service.settings import EngineKind, Settings
+from service.settings import AuthMode, EngineKind, Settings
 from service.store.answer_store import RedisAnswerStore
+from service.store.api_key_store import RedisApiKeyStore
+from service.store.budgets import RedisBudgets
 from service.store.connection import connect_redis
+from service.store.lockouts import RedisLockouts
 from service.store.sealing import AesGcmTemplateSealer, KeyRing, PayloadSealer, SealingPurpose, load_key_ring
 from service.store.template_store import RedisTemplateStore
+from service.tenants import TenantStores, assemble_service, pipeline_policy
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -52,9 +53,6 @@ async def _open_parts(
     redis = connect_redis(redis_url)
     # The store's own client where it also carries the sets: one pool of connections.
     queues = [redis if url == redis_url else connect_redis(url) for url in settings.queue_url_list]
-    sealer = AesGcmTemplateSealer(ring)
-    store = RedisTemplateStore(redis, ring, settings.retention)
-    answers = RedisAnswerStore(redis, ring, settings.retention.idempotency_ttl_s)
     engine: LocalEngine | RemoteEngine
     if settings.engine is EngineKind.LOCAL:
         # Only here: an API process with a remote engine loads no decoder and no network.
@@ -69,52 +67,38 @@ async def _open_parts(
             max_waiting_sets=settings.limits.max_waiting_sets,
         )
     metrics.follow_gate(engine.gate)
+    audit_log = LineAuditLog(settings.audit_sink)
     try:
         await engine.start()
-        yield assemble_parts(settings, pack, engine, store, answers, sealer, metrics)
+        yield assemble_service(
+            pipeline_policy(settings, pack),
+            pack,
+            engine,
+            lambda tenant: redis_stores(redis, ring, settings, tenant),
+            _authenticator(settings, redis, ring),
+            audit_log,
+            metrics,
+        )
     finally:
         await engine.stop()
+        audit_log.close()
         for client in {redis, *queues}:
             await client.aclose()
 
 
-def assemble_parts(
-    settings: Settings,
-    pack: Pack,
-    engine: TemplateEngine,
-    store: TemplateStore,
-    answers: AnswerStore,
-    sealer: TemplateSealer,
-    metrics: Metrics,
-) -> ServiceParts:
-    """The pipeline around an engine and a store; opens nothing."""
-    scale = quality_scale(pack.calibration)
-    creator = TemplateCreator(
-        engine,
-        store,
-        pack.fingerprint,
-        creation_policy(settings, scale),
-        embedding_fingerprint=pack.manifest.embedding_fingerprint,
-        quality_scale=scale,
+def redis_stores(redis: Redis, ring: KeyRing, settings: Settings, tenant: str) -> TenantStores:
+    """What keeps, counts and seals for a tenant in one Redis."""
+    retention = settings.retention
+    return TenantStores(
+        store=RedisTemplateStore(redis, ring, retention, tenant=tenant),
+        answers=RedisAnswerStore(redis, ring, retention.idempotency_ttl_s, tenant=tenant),
+        sealer=AesGcmTemplateSealer(ring, tenant=tenant),
+        lockouts=RedisLockouts(redis, settings.lockout, retention.template_ttl_s, tenant),
+        budgets=RedisBudgets(redis, tenant),
     )
-    calibrator = PackCalibrator(pack.calibration)
-    verifier = Verifier(
-        creator,
-        store,
-        sealer,
-        fingerprint=pack.fingerprint,
-        width=pack.manifest.embedder.width,
-        calibrator=calibrator,
-    )
-    return ServiceParts(
-        pack=pack,
-        engine=engine,
-        store=store,
-        sealer=sealer,
-        creator=creator,
-        verifier=verifier,
-        batch_verifier=BatchVerifier(verifier, store, calibrator, fingerprint=pack.fingerprint),
-        answers=IdempotentAnswers(answers, timeout_s=settings.limits.request_timeout_s),
-        limits=settings.limits,
-        metrics=metrics,
-    )
+
+
+def _authenticator(settings: Settings, redis: Redis, ring: KeyRing) -> Authenticator:
+    if settings.auth is AuthMode.KEYS:
+        return KeyAuthenticator(RedisApiKeyStore(redis, ring), Pepper(ring))
+    return OpenDoor()

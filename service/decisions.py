@@ -35,6 +35,8 @@ class CalibratedScore:
     reference_level: str
     """Quality level of the template, as the calibration names them; `unknown` for a plain vector."""
     probe_level: str
+    band: str | None = None
+    """Name of the strictest operating point at which the score matches; None: at none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,15 @@
     |  +- TemplateNotFoundError            404 template_not_found
     |  +- TemplateErasedError              410 template_erased
     |  +- FingerprintMismatchError         409 fingerprint_mismatch
+    |  +- UnauthenticatedError             401 unauthenticated        (with WWW-Authenticate)
+    |  +- InsufficientScopeError           403 insufficient_scope
+    |  +- TemplateLockedError              423 template_locked
     +- ServiceError                        what is wrong with the service
     |  +- OverloadedError                  429 overloaded             (with Retry-After)
+    |  +- QuotaExceededError               429 quota_exceeded         (with Retry-After)
+    |  +- ScoreBudgetSpentError            429 score_budget_spent     (with Retry-After)
+    |  +- VerificationDelayedError         429 verification_delayed   (with Retry-After)
+    |  +- AuditUnavailableError            503 audit_unavailable      (with Retry-After)
     |  +- NotReadyError                    503 not_ready              (with Retry-After)
     |  +- StoreUnavailableError            503 store_unavailable      (with Retry-After)
     |  +- DeadlineExceededError            504 deadline_exceeded
@@ -206,20 +213,65 @@ class FingerprintMismatchError(RequestError):
     title = "Made by another pack"
 
 
+class UnauthenticatedError(RequestError):
+    code = "unauthenticated"
+    status = 401
+    title = "No valid API key"
+
+
+class InsufficientScopeError(RequestError):
+    code = "insufficient_scope"
+    status = 403
+    title = "The API key does not allow this"
+
+
+class TemplateLockedError(RequestError):
+    code = "template_locked"
+    status = 423
+    title = "Too many failed verifications"
+
+
 class ServiceError(CorefaceError):
     retry_after_s: int | None = None
     """Where given, the Retry-After header, seconds."""
 
 
-class OverloadedError(ServiceError):
-    code = "overloaded"
+class LaterError(ServiceError):
+    """The same request may be answered later."""
+
     status = 429
-    title = "Too much work waiting"
     retry_after_s = 1
 
     def __init__(self, detail: str, retry_after_s: int = 1) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+
+
+class OverloadedError(LaterError):
+    code = "overloaded"
+    title = "Too much work waiting"
+
+
+class QuotaExceededError(LaterError):
+    code = "quota_exceeded"
+    title = "Image quota used up"
+
+
+class ScoreBudgetSpentError(LaterError):
+    code = "score_budget_spent"
+    title = "Budget of exact scores used up"
+
+
+class VerificationDelayedError(LaterError):
+    code = "verification_delayed"
+    title = "Too many failed verifications in a row"
+
+
+class AuditUnavailableError(ServiceError):
+    code = "audit_unavailable"
+    status = 503
+    title = "Audit log unavailable"
+    retry_after_s = 2
 
 
 class NotReadyError(ServiceError):

@@ -210,3 +210,7 @@ class TemplateSealer(Protocol):
     def unseal(self, sealed: bytes) -> Template:
         """Raises `InvalidSealedTemplateError`."""
         ...
+
+    def id_of(self, sealed: bytes) -> str | None:
+        """The id that a sealed template says it has, which only opening it proves; None for what has no such form."""
+        ...

@@ -64,17 +64,39 @@ class Quality(BaseModel):
         return self
 
 
-class Retention(BaseModel):
-    """How long things are kept."""
+MOST_RETENTION_S = 5 * 365 * 86400
 
-    template_ttl_s: PositiveInt = Field(90 * 86400, description="Life of a template, seconds.")
-    embedding_ttl_s: PositiveInt = Field(7 * 86400, description="Life of a cached embedding, seconds.")
+
+class Retention(BaseModel):
+    """How long things are kept: five years at most."""
+
+    template_ttl_s: int = Field(90 * 86400, ge=1, le=MOST_RETENTION_S, description="Life of a template, seconds.")
+    embedding_ttl_s: int = Field(
+        7 * 86400, ge=1, le=MOST_RETENTION_S, description="Life of a cached embedding, seconds."
+    )
     tombstone_ttl_s: PositiveInt = Field(
         90 * 86400, description="How long an erased template answers 410 rather than 404, seconds."
     )
     idempotency_ttl_s: PositiveInt = Field(
         86400, description="How long an answer is given again to its `Idempotency-Key`, seconds."
     )
+
+
+class AuthMode(StrEnum):
+    LOOPBACK = "loopback"
+    KEYS = "keys"
+    GATEWAY = "gateway"
+
+
+class Lockout(BaseModel):
+    """What failed verifications against one stored template lead to."""
+
+    delay_after: int = Field(5, ge=0, description="Failures in a row before each further one has to wait; 0: never.")
+    delay_s: PositiveFloat = Field(30.0, description="That wait, seconds.")
+    lock_after: int = Field(
+        50, ge=0, description="Failures in a row before the template is locked until it is unlocked; 0: never."
+    )
+    forget_s: PositiveFloat = Field(86400.0, description="Failures are forgotten after so long without one, seconds.")
 
 
 class Settings(BaseSettings):
@@ -84,6 +106,18 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address the API listens on, and a worker with a port.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on.")
+    auth: AuthMode = Field(
+        AuthMode.LOOPBACK,
+        description="`keys`: every request needs an API key (`coreface keys create`); `loopback`: none does, and the "
+        "API listens on loopback addresses only; `gateway`: none does, as what stands in front lets only its own in.",
+    )
+    audit_log: str | None = Field(
+        None,
+        description="File of the audit trail, or `-` for standard output; unset: `audit.jsonl` in the state directory.",
+    )
+    raw_scores_per_day: PositiveInt = Field(
+        20, description="Exact scores that one API key may have of one template in a day."
+    )
     worker_port: int | None = Field(
         None,
         ge=1,
@@ -135,11 +169,17 @@ class Settings(BaseSettings):
     limits: Limits = Field(default_factory=Limits, description="See below.")
     quality: Quality = Field(default_factory=Quality, description="See below.")
     retention: Retention = Field(default_factory=Retention, description="See below.")
+    lockout: Lockout = Field(default_factory=Lockout, description="See below.")
 
     @property
     def state_path(self) -> Path:
         """The state directory, `~` resolved."""
         return self.state_dir.expanduser()
+
+    @property
+    def audit_sink(self) -> str:
+        """Where audit lines go: a path, or `-`."""
+        return str(self.state_path / "audit.jsonl") if self.audit_log is None else self.audit_log
 
     @property
     def queue_url_list(self) -> list[str]:

@@ -111,12 +111,16 @@ class SideAnswer(BaseModel):
     )
 
 
+_BAND = "The strictest operating point at which the two match; null: they match at none."
+
+
 class VerifyAnswer(BaseModel):
     decision: Literal["match", "non_match"]
-    score: float = Field(description="Cosine, -1..1; higher is more alike.")
-    llr: float = Field(
-        description="Natural logarithm of the likelihood ratio: how much likelier this score is for one person than "
-        "for two, at this quality. Measured apart from the threshold."
+    band: str | None = Field(description=_BAND)
+    score: float | None = Field(description="With `raw` scores: cosine, -1..1; higher is more alike.")
+    llr: float | None = Field(
+        description="With `raw` scores: natural logarithm of the likelihood ratio, how much likelier this score is for "
+        "one person than for two, at this quality. Measured apart from the threshold."
     )
     threshold: float = Field(description="Scores at or above it match; that of the two sides' quality levels.")
     operating_point: str
@@ -138,8 +142,9 @@ class PairEntry(BaseModel):
     """One comparison, or why there is none."""
 
     decision: Literal["match", "non_match"] | None = Field(description="Null with an `error`: no decision.")
-    score: float | None
-    llr: float | None
+    band: str | None = Field(description=_BAND)
+    score: float | None = Field(description="With `raw` scores.")
+    llr: float | None = Field(description="With `raw` scores.")
     threshold: float | None = Field(description="That of the two sides' quality levels.")
     reference_consistent: bool | None = Field(description="As `consistent` of a side of /v1/verify.")
     probe_consistent: bool | None

@@ -35,6 +35,13 @@ class Include(StrEnum):
     SEALED_TEMPLATE = "sealed_template"
 
 
+class ScoreDetail(StrEnum):
+    """How exactly a comparison is answered."""
+
+    BANDED = "banded"
+    RAW = "raw"
+
+
 @dataclass(frozen=True, slots=True)
 class DecodingContext:
     """What the base64 fields need: see `json_body`."""
@@ -139,6 +146,12 @@ class SideBody(_Body):
         return self
 
 
+_SCORES = Field(
+    ScoreDetail.BANDED,
+    description="`raw`: the exact score as well, which needs the scope `scores:raw` and is counted for each template.",
+)
+
+
 class VerifyBody(_Body):
     """POST /v1/verify."""
 
@@ -148,8 +161,11 @@ class VerifyBody(_Body):
         None, description="For example `fmr_1e-4`; unset: the pack's default. See /v1/packs/current."
     )
     explain: bool = Field(
-        False, strict=True, description="Answer which samples carried the score; costs two more aggregations."
+        False,
+        strict=True,
+        description="Answer which samples carried the score; costs two more aggregations, and counts as `raw`.",
     )
+    scores: ScoreDetail = _SCORES
 
 
 class PairBody(_Body):
@@ -162,6 +178,7 @@ class PairsBody(_Body):
 
     pairs: Annotated[list[PairBody], Field(fail_fast=True, min_length=1, max_length=MAX_PAIRS)]
     operating_point: Text | None = Field(None, description="As for /v1/verify; one for all pairs.")
+    scores: ScoreDetail = _SCORES
 
 
 def _refuse_sample_set(side: SideBody) -> SideBody:
@@ -182,3 +199,4 @@ class ReferencesBody(_Body):
     ] = Field(description="Stored sides, none of them a sample set.")
     probe: SideBody = Field(description="The presented side, of any kind.")
     operating_point: Text | None = Field(None, description="As for /v1/verify; one for all references.")
+    scores: ScoreDetail = _SCORES

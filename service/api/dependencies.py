@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from service.access.allowances import Allowances
+from service.access.authentication import Authenticator
+from service.access.lockouts import Lockouts
+from service.api.access import CurrentCaller
+from service.api.audit_trail import AuditTrail
 from service.api.idempotency import IdempotentAnswers
 from service.observability.metrics import Metrics
 from service.pipeline.batch_verification import BatchVerifier
@@ -15,13 +21,13 @@ from service.pipeline.verification import Verifier
 from service.protocols import TemplateEngine, TemplateSealer, TemplateStore
 from service.runtime.pack import Pack
 from service.settings import Limits
-from service.types import DEFAULT_TENANT
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceParts:
-    """What one API process works with, from start-up to shut-down."""
+class TenantParts:
+    """What works for one tenant, and reaches nothing of another's."""
 
+    tenant: str
     pack: Pack
     engine: TemplateEngine
     store: TemplateStore
@@ -30,17 +36,38 @@ class ServiceParts:
     verifier: Verifier
     batch_verifier: BatchVerifier
     answers: IdempotentAnswers
+    lockouts: Lockouts
+    allowances: Allowances
     limits: Limits
     metrics: Metrics
+    audit: AuditTrail
 
 
-def _parts(request: Request) -> ServiceParts:
+@dataclass(frozen=True, slots=True)
+class ServiceParts:
+    """What one API process works with, from start-up to shut-down."""
+
+    pack: Pack
+    engine: TemplateEngine
+    metrics: Metrics
+    authenticator: Authenticator
+    of_tenant: Callable[[str], TenantParts]
+
+
+def _service(request: Request) -> ServiceParts:
     return cast(ServiceParts, request.app.state.parts)
 
 
-Parts = Annotated[ServiceParts, Depends(_parts)]
+Service = Annotated[ServiceParts, Depends(_service)]
+
+
+def _parts(service: Service, caller: CurrentCaller) -> TenantParts:
+    return service.of_tenant(caller.tenant)
+
+
+Parts = Annotated[TenantParts, Depends(_parts)]
 
 
 def refuse_under_load(parts: Parts) -> None:
     """Raises `OverloadedError` before a byte of the body is read, when no set could be done in time."""
-    parts.engine.check_load(DEFAULT_TENANT, parts.limits.request_timeout_s)
+    parts.engine.check_load(parts.tenant, parts.limits.request_timeout_s)

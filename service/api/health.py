@@ -8,11 +8,12 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.api.answers import CheckAnswer, HealthAnswer, ReadinessAnswer
-from service.api.dependencies import Parts, ServiceParts
+from service.api.dependencies import Service, ServiceParts
 from service.api.draining import ProcessDraining
 from service.api.problem_documentation import problems
 from service.api.problems import problem_response
 from service.errors import CorefaceError, NotReadyError
+from service.types import DEFAULT_TENANT
 
 CHECK_TIMEOUT_S = 2.0
 
@@ -31,7 +32,7 @@ async def live() -> HealthAnswer:
     responses=problems(NotReadyError),
     summary="Whether to send work here",
 )
-async def ready(request: Request, parts: Parts, draining: ProcessDraining) -> ReadinessAnswer | Response:
+async def ready(request: Request, parts: Service, draining: ProcessDraining) -> ReadinessAnswer | Response:
     """200 when store, engine and pack are all usable; 503 with the reason of each otherwise, and once it stops."""
     if draining.announced:
         checks = [CheckAnswer(name="process", ok=False, detail="It is stopping; send work to another one.")]
@@ -52,14 +53,14 @@ async def ready(request: Request, parts: Parts, draining: ProcessDraining) -> Re
 
 
 @router.get("/metrics", response_class=Response, summary="Prometheus metrics")
-async def metrics(parts: Parts) -> Response:
+async def metrics(parts: Service) -> Response:
     return Response(parts.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def _check_store(parts: ServiceParts) -> CheckAnswer:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
-            await parts.store.ping()
+            await parts.of_tenant(DEFAULT_TENANT).store.ping()
     except (CorefaceError, TimeoutError) as error:
         return CheckAnswer(name="store", ok=False, detail=_reason(error))
     return CheckAnswer(name="store", ok=True, detail="Templates can be kept.")

@@ -13,10 +13,11 @@ from service.api.answers import (
     ThresholdAnswer,
 )
 from service.api.dependencies import Parts
+from service.api.problem_documentation import ACCESS_PROBLEMS
 from service.runtime.calibration import BucketSpec, Calibration
 from service.runtime.pack import Pack
 
-router = APIRouter(prefix="/v1/packs", tags=["packs"])
+router = APIRouter(prefix="/v1/packs", tags=["packs"], responses=ACCESS_PROBLEMS)
 
 
 @router.get("", summary="The packs that are loaded")

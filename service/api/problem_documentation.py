@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from service.api.answers import ProblemDocument
-from service.errors import CorefaceError
+from service.errors import CorefaceError, InsufficientScopeError, UnauthenticatedError
 
 _MEDIA_TYPE = "application/problem+json"
 
@@ -20,3 +20,7 @@ def problems(*errors: type[CorefaceError]) -> dict[int | str, dict[str, object]]
         }
         for status, group in by_status
     }
+
+
+ACCESS_PROBLEMS = problems(UnauthenticatedError, InsufficientScopeError)
+"""Of every route that asks who is there."""

@@ -27,6 +27,7 @@ from service.errors import (
     RefusedSetError,
     RequestError,
     ServiceError,
+    UnauthenticatedError,
 )
 from service.observability.logs import describe_exception
 from service.observability.request_context import request_id_of
@@ -121,6 +122,8 @@ def coreface_problem(scope: Scope, error: CorefaceError) -> Response:
         members["samples"] = [sample_entry(report).model_dump(mode="json") for report in error.reports]
     if isinstance(error, InvalidFieldsError | InvalidVectorFieldsError):
         members["errors"] = [{"pointer": field.pointer, "detail": field.detail} for field in error.fields]
+    if isinstance(error, UnauthenticatedError):
+        headers["WWW-Authenticate"] = 'Bearer realm="coreface"'
     if isinstance(error, ServiceError) and error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     return problem_response(

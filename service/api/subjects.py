@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path, Request
 
+from service.access.callers import Scope
+from service.api.access import CurrentCaller, allowing
 from service.api.answers import SubjectAnswer, SubjectErasedAnswer, SubjectTemplateEntry, instant
+from service.api.audit_trail import Event
 from service.api.bodies import SUBJECT_PATTERN
 from service.api.dependencies import Parts
-from service.api.problem_documentation import problems
-from service.errors import InvalidRequestError, StoreUnavailableError, TemplateErasedError, TemplateNotFoundError
+from service.api.problem_documentation import ACCESS_PROBLEMS, problems
+from service.errors import (
+    AuditUnavailableError,
+    InvalidRequestError,
+    StoreUnavailableError,
+    TemplateErasedError,
+    TemplateNotFoundError,
+)
 
 SubjectName = Annotated[str, Path(pattern=SUBJECT_PATTERN, description="As sent with the samples.")]
 
-router = APIRouter(prefix="/v1/subjects", tags=["subjects"])
+router = APIRouter(
+    prefix="/v1/subjects",
+    tags=["subjects"],
+    responses=ACCESS_PROBLEMS,
+    dependencies=[Depends(allowing(Scope.TEMPLATES_WRITE))],
+)
 
 
 @router.get(
@@ -39,8 +53,14 @@ async def list_subject(subject: SubjectName, parts: Parts) -> SubjectAnswer:
     )
 
 
-@router.delete("/{subject}", responses=problems(InvalidRequestError, StoreUnavailableError), summary="Erase a subject")
-async def erase_subject(subject: SubjectName, parts: Parts) -> SubjectErasedAnswer:
+@router.delete(
+    "/{subject}",
+    responses=problems(InvalidRequestError, StoreUnavailableError, AuditUnavailableError),
+    summary="Erase a subject",
+)
+async def erase_subject(
+    request: Request, subject: SubjectName, parts: Parts, caller: CurrentCaller
+) -> SubjectErasedAnswer:
     """Every template of the subject, each as DELETE /v1/templates/{template_id} erases it. Sending it again erases what
     was made in between."""
     erased = 0
@@ -50,5 +70,6 @@ async def erase_subject(subject: SubjectName, parts: Parts) -> SubjectErasedAnsw
         except (TemplateErasedError, TemplateNotFoundError):
             continue  # gone in between
         erased += 1
+        parts.audit.note(request, caller, Event.TEMPLATE_ERASED, {"template_id": template.template_id})
     parts.metrics.templates_erased(erased)
     return SubjectErasedAnswer(subject=subject, erased=erased)

@@ -6,14 +6,18 @@ import re
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from service.access.callers import Caller, Scope
+from service.api.access import CurrentCaller, allowing
 from service.api.answers import StoredTemplateAnswer, TemplateAnswer, encode_base64, instant, sample_entry
+from service.api.audit_trail import Event
 from service.api.bodies import Include
-from service.api.dependencies import Parts, ServiceParts, refuse_under_load
+from service.api.dependencies import Parts, TenantParts, refuse_under_load
 from service.api.disconnection import run_while_connected
 from service.api.idempotency import digest_samples, idempotency_key, success
-from service.api.problem_documentation import problems
+from service.api.problem_documentation import ACCESS_PROBLEMS, problems
 from service.api.uploads import read_added_samples, read_template_upload
 from service.errors import (
+    AuditUnavailableError,
     ConsistencyUnavailableError,
     DeadlineExceededError,
     FingerprintMismatchError,
@@ -27,6 +31,7 @@ from service.errors import (
     NoUsableSampleError,
     OutOfMemoryError,
     OverloadedError,
+    QuotaExceededError,
     RequestTooLargeError,
     SamplesMismatchError,
     SetQuarantinedError,
@@ -50,10 +55,12 @@ UPLOAD_ERRORS = (
     InconsistentSetError,
     SetQuarantinedError,
     OverloadedError,
+    QuotaExceededError,
     InferenceFailedError,
     OutOfMemoryError,
     NotReadyError,
     StoreUnavailableError,
+    AuditUnavailableError,
     DeadlineExceededError,
 )
 """What a route that takes a sample set may answer."""
@@ -61,7 +68,9 @@ KEY_ERRORS = (InvalidIdempotencyKeyError, IdempotencyKeyReusedError)
 """The same of a route that takes an idempotency key."""
 _TEMPLATE_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
-router = APIRouter(prefix="/v1/templates", tags=["templates"])
+_WRITE = Depends(allowing(Scope.TEMPLATES_WRITE))
+
+router = APIRouter(prefix="/v1/templates", tags=["templates"], responses=ACCESS_PROBLEMS)
 
 
 @router.post(
@@ -73,22 +82,25 @@ router = APIRouter(prefix="/v1/templates", tags=["templates"])
         **problems(*UPLOAD_ERRORS, *KEY_ERRORS, FingerprintMismatchError),
     },
     summary="Create a template from a sample set",
-    dependencies=[Depends(refuse_under_load)],
+    dependencies=[_WRITE, Depends(refuse_under_load)],
 )
-async def create_template(request: Request, parts: Parts) -> Response:
+async def create_template(request: Request, parts: Parts, caller: CurrentCaller) -> Response:
     """Images of one subject in, one template out, with what became of each image.
 
     201 for a new template, 200 when this very set was sent before and its template is still kept.
     """
     key = idempotency_key(request)
     upload = await read_template_upload(request, parts.limits)
+    _check_export(caller, upload.include)
     digests = await digest_samples(key, upload.samples)
 
     async def work() -> KeptAnswer:
+        await parts.allowances.spend_images(caller, len(upload.samples))
         with parts.metrics.counting_refused_sets():
             created = await parts.creator.create(
                 upload.samples, upload.policies, digests=digests, subject=upload.subject
             )
+        _note_created(request, parts, caller, created)
         return _created_answer(parts, upload.include, created)
 
     return await parts.answers.answer(
@@ -105,19 +117,22 @@ async def create_template(request: Request, parts: Parts) -> Response:
         **problems(*UPLOAD_ERRORS, *KEY_ERRORS, FingerprintMismatchError, TemplateNotFoundError, TemplateErasedError),
     },
     summary="Make a template from a kept one and further samples",
-    dependencies=[Depends(refuse_under_load)],
+    dependencies=[_WRITE, Depends(refuse_under_load)],
 )
-async def add_samples(request: Request, template_id: str, parts: Parts) -> Response:
+async def add_samples(request: Request, template_id: str, parts: Parts, caller: CurrentCaller) -> Response:
     """A new template with an id of its own, the very one that all samples sent at once would make; the kept one stays
     as it is until it expires or is erased. 200 when that template is kept already."""
     known_template_id(template_id)
     key = idempotency_key(request)
     added = await read_added_samples(request, parts.limits)
+    _check_export(caller, added.include)
     digests = await digest_samples(key, added.samples)
 
     async def work() -> KeptAnswer:
+        await parts.allowances.spend_images(caller, len(added.samples))
         with parts.metrics.counting_refused_sets(added=len(added.samples)):
             created = await parts.creator.add(template_id, added.samples, digests=digests)
+        _note_created(request, parts, caller, created)
         return _created_answer(parts, added.include, created)
 
     return await parts.answers.answer(request, key, lambda: (digests, sorted(added.include)), work)
@@ -137,13 +152,14 @@ async def add_samples(request: Request, template_id: str, parts: Parts) -> Respo
         ),
     },
     summary="A picture of a template's samples",
-    dependencies=[Depends(refuse_under_load)],
+    dependencies=[_WRITE, Depends(refuse_under_load)],
 )
-async def draw_template(request: Request, template_id: str, parts: Parts) -> Response:
+async def draw_template(request: Request, template_id: str, parts: Parts, caller: CurrentCaller) -> Response:
     """The samples sent again, in any order, come back as a picture: faces, landmarks, quality, core, weights. Nothing
     of them is kept."""
     known_template_id(template_id)
     sent = await read_added_samples(request, parts.limits)
+    await parts.allowances.spend_images(caller, len(sent.samples))
     picture = await run_while_connected(request, parts.creator.draw(template_id, sent.samples))
     parts.metrics.picture_answered()
     return Response(picture, media_type="image/png", headers={"Cache-Control": "no-store"})
@@ -153,6 +169,7 @@ async def draw_template(request: Request, template_id: str, parts: Parts) -> Res
     "/{template_id}",
     responses=problems(TemplateNotFoundError, TemplateErasedError, StoreUnavailableError),
     summary="Look at a template",
+    dependencies=[_WRITE],
 )
 async def get_template(template_id: str, parts: Parts) -> StoredTemplateAnswer:
     """What is known of a kept template. The vector itself is answered at creation only."""
@@ -174,13 +191,30 @@ async def get_template(template_id: str, parts: Parts) -> StoredTemplateAnswer:
     "/{template_id}",
     status_code=204,
     response_class=Response,
-    responses=problems(TemplateNotFoundError, TemplateErasedError, StoreUnavailableError),
+    responses=problems(TemplateNotFoundError, TemplateErasedError, StoreUnavailableError, AuditUnavailableError),
     summary="Erase a template",
+    dependencies=[_WRITE],
 )
-async def erase_template(template_id: str, parts: Parts) -> None:
+async def erase_template(request: Request, template_id: str, parts: Parts, caller: CurrentCaller) -> None:
     """The template and what was derived from its samples are erased; its id answers 410 from now on."""
     await parts.store.erase(known_template_id(template_id))
     parts.metrics.templates_erased(1)
+    parts.audit.note(request, caller, Event.TEMPLATE_ERASED, {"template_id": template_id})
+
+
+@router.delete(
+    "/{template_id}/lock",
+    status_code=204,
+    response_class=Response,
+    responses=problems(TemplateNotFoundError, TemplateErasedError, StoreUnavailableError, AuditUnavailableError),
+    summary="Unlock a template",
+    dependencies=[Depends(allowing(Scope.ADMIN))],
+)
+async def unlock_template(request: Request, template_id: str, parts: Parts, caller: CurrentCaller) -> None:
+    """Failed verifications against it are forgotten, so that it can be verified again."""
+    await parts.store.get(known_template_id(template_id))
+    await parts.lockouts.unlock(template_id)
+    parts.audit.note(request, caller, Event.TEMPLATE_UNLOCKED, {"template_id": template_id})
 
 
 def known_template_id(template_id: str) -> str:
@@ -190,7 +224,18 @@ def known_template_id(template_id: str) -> str:
     return template_id
 
 
-def _created_answer(parts: ServiceParts, include: frozenset[Include], created: CreatedTemplate) -> KeptAnswer:
+def _check_export(caller: Caller, include: frozenset[Include]) -> None:
+    if Include.VECTOR in include:
+        caller.require(Scope.TEMPLATES_EXPORT)
+
+
+def _note_created(request: Request, parts: TenantParts, caller: Caller, created: CreatedTemplate) -> None:
+    template = created.template
+    entry = {"template_id": template.template_id, "fingerprint": template.fingerprint, "cached": created.cached}
+    parts.audit.note(request, caller, Event.TEMPLATE_CREATED, entry)
+
+
+def _created_answer(parts: TenantParts, include: frozenset[Include], created: CreatedTemplate) -> KeptAnswer:
     parts.metrics.stages_timed(created.stage_seconds)
     if created.cached:
         parts.metrics.template_answered("cache", None)
@@ -206,7 +251,7 @@ def _created_answer(parts: ServiceParts, include: frozenset[Include], created: C
     )
 
 
-def template_answer(parts: ServiceParts, include: frozenset[Include], created: CreatedTemplate) -> TemplateAnswer:
+def template_answer(parts: TenantParts, include: frozenset[Include], created: CreatedTemplate) -> TemplateAnswer:
     template = created.template
     answer = TemplateAnswer(
         template_id=template.template_id,

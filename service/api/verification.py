@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
+from service.access.callers import Caller, Scope
+from service.access.lockouts import Attempt
+from service.api.access import CurrentCaller, allowing
 from service.api.answers import (
     BatchAnswer,
-    ContributionEntry,
-    PairEntry,
-    PairErrorEntry,
-    SideAnswer,
     VerifyAnswer,
-    sample_entry,
 )
-from service.api.bodies import PairsBody, ReferencesBody, SideBody
-from service.api.dependencies import Parts, ServiceParts
-from service.api.idempotency import digest_samples, idempotency_key, success
-from service.api.problem_documentation import problems
+from service.api.audit_trail import Event
+from service.api.bodies import PairsBody, ReferencesBody, ScoreDetail
+from service.api.dependencies import Parts, TenantParts
+from service.api.idempotency import idempotency_key, success
+from service.api.problem_documentation import ACCESS_PROBLEMS, problems
+from service.api.sides import described, known_id, side_of, stored_ids
 from service.api.templates import KEY_ERRORS, UPLOAD_ERRORS
 from service.api.uploads import read_json_body, read_verify_body
+from service.api.verification_answers import batch_answer, count_set, verify_answer
 from service.errors import (
+    AuditUnavailableError,
     DeadlineExceededError,
     FingerprintMismatchError,
     InferenceFailedError,
@@ -30,27 +33,24 @@ from service.errors import (
     InvalidVectorError,
     RequestError,
     RequestTooLargeError,
+    ScoreBudgetSpentError,
     SealedTemplateExpiredError,
     StoreUnavailableError,
     TemplateErasedError,
+    TemplateLockedError,
     TemplateNotFoundError,
     UnknownOperatingPointError,
     UnsupportedContentTypeError,
     UnsupportedOperatingPointError,
+    VerificationDelayedError,
 )
 from service.kept_answers import KeptAnswer
-from service.pipeline.batch_verification import BatchVerification, Outcome
-from service.pipeline.set_keys import digest_sample
+from service.pipeline.batch_verification import BatchVerification
 from service.pipeline.verification import (
     SampleSide,
-    SealedSide,
     Side,
-    SideReport,
-    StoredSide,
-    VectorSide,
     Verification,
 )
-from service.types import SetPolicies
 
 _SIDE_ERRORS = (
     TemplateNotFoundError,
@@ -59,6 +59,7 @@ _SIDE_ERRORS = (
     InvalidVectorError,
     InvalidSealedTemplateError,
     SealedTemplateExpiredError,
+    ScoreBudgetSpentError,
 )
 _POINT_ERRORS = (UnknownOperatingPointError, UnsupportedOperatingPointError)
 _BATCH_ERRORS = (
@@ -66,21 +67,26 @@ _BATCH_ERRORS = (
     RequestTooLargeError,
     UnsupportedContentTypeError,
     StoreUnavailableError,
+    ScoreBudgetSpentError,
+    AuditUnavailableError,
     DeadlineExceededError,
     InferenceFailedError,
     *_POINT_ERRORS,
 )
 
-router = APIRouter(prefix="/v1/verify", tags=["verification"])
+_LOCKOUT_ERRORS = (VerificationDelayedError, TemplateLockedError)
+
+router = APIRouter(prefix="/v1/verify", tags=["verification"], responses=ACCESS_PROBLEMS)
 
 
 @router.post(
     "",
     response_model=VerifyAnswer,
-    responses=problems(*UPLOAD_ERRORS, *KEY_ERRORS, *_SIDE_ERRORS, *_POINT_ERRORS),
+    responses=problems(*UPLOAD_ERRORS, *KEY_ERRORS, *_SIDE_ERRORS, *_POINT_ERRORS, *_LOCKOUT_ERRORS),
     summary="Compare two sides",
+    dependencies=[Depends(allowing(Scope.VERIFY))],
 )
-async def verify(request: Request, parts: Parts) -> Response:
+async def verify(request: Request, parts: Parts, caller: CurrentCaller) -> Response:
     """Reference against probe at one operating point. Sample sets sent here are not stored as templates.
 
     `match` is answered for a finite score at or above the threshold only; whatever fails is a problem document and
@@ -88,40 +94,41 @@ async def verify(request: Request, parts: Parts) -> Response:
     """
     key = idempotency_key(request)
     body = await read_verify_body(request, parts.limits)
-    reference, probe = [await _side(side, key) for side in (body.reference, body.probe)]
+    raw = body.explain or body.scores is ScoreDetail.RAW
+    _check_raw(caller, raw)
+    sides = reference, probe = [await side_of(side, key) for side in (body.reference, body.probe)]
+    kept_ids = stored_ids(sides)
 
     async def work() -> KeptAnswer:
-        with parts.metrics.counting_refused_sets():
-            verification = await parts.verifier.verify(reference, probe, body.operating_point, explain=body.explain)
+        await _spend(parts, caller, sides, raw)
+        async with _attempt(request, parts, caller, kept_ids) as attempt:
+            with parts.metrics.counting_refused_sets():
+                verification = await parts.verifier.verify(reference, probe, body.operating_point, explain=body.explain)
+            attempt.is_match = verification.comparison.is_match
         if body.explain:
             parts.metrics.decision_explained()
-        return success(_verify_answer(parts, verification), template_ids=_stored_ids((reference, probe)))
+        _note_decision(request, parts, caller, sides, verification)
+        return success(verify_answer(parts, verification, raw=raw), template_ids=kept_ids)
 
     return await parts.answers.answer(
-        request, key, lambda: (_described(reference), _described(probe), body.operating_point, body.explain), work
+        request,
+        key,
+        lambda: (described(reference), described(probe), body.operating_point, body.explain, body.scores),
+        work,
     )
 
 
-def _verify_answer(parts: ServiceParts, verification: Verification) -> VerifyAnswer:
-    calibrated = verification.comparison.calibrated
-    point = calibrated.operating_point
-    for report in (verification.reference, verification.probe):
-        _count_set(parts, report)
-    answer = VerifyAnswer(
-        decision="match" if verification.comparison.is_match else "non_match",
-        score=calibrated.score,
-        llr=calibrated.llr,
-        threshold=point.threshold,
-        operating_point=point.name,
-        fmr=point.fmr,
-        threshold_interval=point.threshold_interval,
-        fingerprint=verification.fingerprint,
-        pad="not_performed",
-        reference=_side_answer(verification.reference, calibrated.reference_level),
-        probe=_side_answer(verification.probe, calibrated.probe_level),
-    )
-    parts.metrics.comparison_answered(point.name, answer.decision)
-    return answer
+@asynccontextmanager
+async def _attempt(
+    request: Request, parts: TenantParts, caller: Caller, template_ids: Sequence[str]
+) -> AsyncIterator[Attempt]:
+    try:
+        async with parts.lockouts.attempt(template_ids) as attempt:
+            yield attempt
+    except _LOCKOUT_ERRORS as error:
+        entry = {"template_ids": list(template_ids), "code": error.code}
+        parts.audit.note(request, caller, Event.VERIFICATION_REFUSED, entry)
+        raise
 
 
 @router.post(
@@ -129,24 +136,31 @@ def _verify_answer(parts: ServiceParts, verification: Verification) -> VerifyAns
     response_model=BatchAnswer,
     responses=problems(*_BATCH_ERRORS, *KEY_ERRORS),
     summary="Compare many pairs of templates",
+    dependencies=[Depends(allowing(Scope.VERIFY_MANY))],
 )
-async def verify_batch(request: Request, parts: Parts) -> Response:
+async def verify_batch(request: Request, parts: Parts, caller: CurrentCaller) -> Response:
     """Up to 1,000 pairs of template ids, each decided for itself. A pair with a template that is gone, or of another
     pack, has an `error` and no decision; the rest are answered."""
     key = idempotency_key(request)
     body = await read_json_body(request, parts.limits, PairsBody)
+    raw = body.scores is ScoreDetail.RAW
+    _check_raw(caller, raw)
     pairs = [(pair.reference, pair.probe) for pair in body.pairs]
 
     async def work() -> KeptAnswer:
+        if raw:
+            await parts.allowances.spend_raw_scores(caller, [each for pair in pairs for each in pair])
         verification = await parts.batch_verifier.verify_pairs(pairs, body.operating_point)
         compared = [
             pair
             for pair, outcome in zip(pairs, verification.outcomes, strict=True)
             if not isinstance(outcome, RequestError)
         ]
-        return success(_batch_answer(parts, verification), template_ids=[each for pair in compared for each in pair])
+        _note_decisions(request, parts, caller, pairs, verification)
+        answer = batch_answer(parts, verification, raw=raw)
+        return success(answer, template_ids=[each for pair in compared for each in pair])
 
-    return await parts.answers.answer(request, key, lambda: (pairs, body.operating_point), work)
+    return await parts.answers.answer(request, key, lambda: (pairs, body.operating_point, body.scores), work)
 
 
 @router.post(
@@ -154,120 +168,95 @@ async def verify_batch(request: Request, parts: Parts) -> Response:
     response_model=BatchAnswer,
     responses=problems(*UPLOAD_ERRORS, *_BATCH_ERRORS, *KEY_ERRORS, *_SIDE_ERRORS),
     summary="Compare one probe with several references",
+    dependencies=[Depends(allowing(Scope.VERIFY_MANY))],
 )
-async def verify_references(request: Request, parts: Parts) -> Response:
+async def verify_references(request: Request, parts: Parts, caller: CurrentCaller) -> Response:
     """Up to 32 stored references against one probe, each decided for itself. This is verification, repeated: the chance
     of a false match grows with every reference, see `expected_false_matches`."""
     key = idempotency_key(request)
     body = await read_json_body(request, parts.limits, ReferencesBody)
-    references, probe = [await _side(side, key) for side in body.references], await _side(body.probe, key)
+    raw = body.scores is ScoreDetail.RAW
+    _check_raw(caller, raw)
+    references, probe = [await side_of(side, key) for side in body.references], await side_of(body.probe, key)
 
     async def work() -> KeptAnswer:
+        await _spend(parts, caller, (*references, probe), raw)
         with parts.metrics.counting_refused_sets():
             verification = await parts.batch_verifier.verify_references(references, probe, body.operating_point)
         if verification.probe is not None:
-            _count_set(parts, verification.probe)
+            count_set(parts, verification.probe)
         compared = [
             reference
             for reference, outcome in zip(references, verification.outcomes, strict=True)
             if not isinstance(outcome, RequestError)
         ]
-        return success(_batch_answer(parts, verification), template_ids=_stored_ids((*compared, probe)))
+        ids = [(known_id(parts.sealer, reference), known_id(parts.sealer, probe)) for reference in references]
+        _note_decisions(request, parts, caller, ids, verification)
+        return success(batch_answer(parts, verification, raw=raw), template_ids=stored_ids((*compared, probe)))
 
     return await parts.answers.answer(
-        request, key, lambda: (list(map(_described, references)), _described(probe), body.operating_point), work
+        request,
+        key,
+        lambda: (list(map(described, references)), described(probe), body.operating_point, body.scores),
+        work,
     )
 
 
-def _count_set(parts: ServiceParts, report: SideReport) -> None:
-    if report.fresh:
-        parts.metrics.set_reported(report.samples or ())
+def _check_raw(caller: Caller, raw: bool) -> None:
+    if raw:
+        caller.require(Scope.SCORES_RAW)
 
 
-def _batch_answer(parts: ServiceParts, verification: BatchVerification) -> BatchAnswer:
-    results = [_pair_entry(outcome) for outcome in verification.outcomes]
-    decided = [result for result in results if result.decision is not None]
-    for result in decided:
-        parts.metrics.comparison_answered(verification.operating_point, str(result.decision))
-    for result in results:
-        if result.error is not None:
-            parts.metrics.pair_failed(result.error.code)
-    return BatchAnswer(
-        results=results,
-        operating_point=verification.operating_point,
-        fmr=verification.fmr,
-        fingerprint=verification.fingerprint,
-        pad="not_performed",
-        matches=sum(result.decision == "match" for result in decided),
-        expected_false_matches=verification.fmr * len(decided),
+async def _spend(parts: TenantParts, caller: Caller, sides: Iterable[Side], raw: bool) -> None:
+    """Before anything is done for the sides: their images, and an exact score of each template."""
+    images = sum(len(side.samples) for side in sides if isinstance(side, SampleSide))
+    await parts.allowances.spend_images(caller, images)
+    if raw:
+        ids = [template_id for side in sides if (template_id := known_id(parts.sealer, side)) is not None]
+        await parts.allowances.spend_raw_scores(caller, ids)
+
+
+def _note_decision(
+    request: Request, parts: TenantParts, caller: Caller, sides: Sequence[Side], verification: Verification
+) -> None:
+    comparison = verification.comparison
+    reference, probe = sides
+    parts.audit.note(
+        request,
+        caller,
+        Event.VERIFICATION_DECIDED,
+        _decision_entry(
+            known_id(parts.sealer, reference),
+            known_id(parts.sealer, probe),
+            comparison.is_match,
+            comparison.calibrated.operating_point.name,
+            verification.fingerprint,
+        ),
     )
 
 
-def _pair_entry(outcome: Outcome) -> PairEntry:
-    if isinstance(outcome, RequestError):
-        return PairEntry(
-            decision=None,
-            score=None,
-            llr=None,
-            threshold=None,
-            reference_consistent=None,
-            probe_consistent=None,
-            error=PairErrorEntry(code=outcome.code, detail=outcome.detail, side=outcome.side),
-        )
-    calibrated = outcome.comparison.calibrated
-    return PairEntry(
-        decision="match" if outcome.comparison.is_match else "non_match",
-        score=calibrated.score,
-        llr=calibrated.llr,
-        threshold=calibrated.operating_point.threshold,
-        reference_consistent=outcome.reference.consistent,
-        probe_consistent=outcome.probe.consistent,
-        error=None,
-    )
+def _note_decisions(
+    request: Request,
+    parts: TenantParts,
+    caller: Caller,
+    ids: Sequence[tuple[str | None, str | None]],
+    verification: BatchVerification,
+) -> None:
+    entries = [
+        _decision_entry(*pair, outcome.comparison.is_match, verification.operating_point, verification.fingerprint)
+        for pair, outcome in zip(ids, verification.outcomes, strict=True)
+        if not isinstance(outcome, RequestError)
+    ]
+    parts.audit.note(request, caller, Event.VERIFICATION_DECIDED, *entries)
 
 
-async def _side(body: SideBody, key: str | None) -> Side:
-    if body.template_id is not None:
-        return StoredSide(body.template_id)
-    if body.vector is not None:
-        return VectorSide(tuple(body.vector), body.fingerprint, body.template_norm)
-    if body.sealed_template is not None:
-        return SealedSide(body.sealed_template)
-    defaults = SetPolicies()
-    policies = SetPolicies(body.face_policy or defaults.face, body.consistency_policy or defaults.consistency)
-    samples = tuple(body.samples or ())
-    return SampleSide(samples, policies, await digest_samples(key, samples))
-
-
-def _described(side: Side) -> object:
-    """What a request says of a side, with digests for bytes."""
-    match side:
-        case SampleSide(_, policies, digests):
-            return (digests, policies)
-        case SealedSide(data):
-            return digest_sample(data)
-        case _:
-            return side
-
-
-def _stored_ids(sides: Iterable[Side]) -> list[str]:
-    return [side.template_id for side in sides if isinstance(side, StoredSide)]
-
-
-def _contributions(report: SideReport) -> list[ContributionEntry] | None:
-    if report.contributions is None:
-        return None
-    entries = sorted(report.contributions, key=lambda entry: -abs(entry.score_change))
-    return [ContributionEntry(digest=entry.digest, score_change=entry.score_change) for entry in entries]
-
-
-def _side_answer(report: SideReport, level: str) -> SideAnswer:
-    samples = None if report.samples is None else [sample_entry(sample) for sample in report.samples]
-    return SideAnswer(
-        template_norm=report.template_norm,
-        quality=report.quality,
-        quality_level=level,
-        consistent=report.consistent,
-        samples=samples,
-        contributions=_contributions(report),
-    )
+def _decision_entry(
+    reference: str | None, probe: str | None, is_match: bool, operating_point: str, fingerprint: str
+) -> dict[str, object]:
+    return {
+        "reference": reference,
+        "probe": probe,
+        "decision": "match" if is_match else "non_match",
+        "operating_point": operating_point,
+        "fingerprint": fingerprint,
+    }

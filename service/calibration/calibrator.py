@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -71,6 +72,7 @@ class PackCalibrator:
             operating_point=_operating_point(points[strictest], specs[strictest]),
             reference_level=self._level_name(reference_norm),
             probe_level=self._level_name(probe_norm),
+            band=_band(specs, score),
         )
 
     def _levels_of(self, norm: float | None) -> tuple[int, ...]:
@@ -85,6 +87,16 @@ class PackCalibrator:
         if norm is None or self._calibration is None:
             return UNKNOWN_LEVEL
         return self._calibration.levels[self._levels_of(norm)[0]]
+
+
+def _band(specs: Sequence[BucketSpec], score: float) -> str | None:
+    """By the highest of the thresholds that each operating point has in these buckets."""
+    met = [
+        points[0]
+        for points in zip(*(spec.operating_points for spec in specs), strict=True)
+        if score >= max(point.threshold for point in points)
+    ]
+    return min(met, key=lambda point: point.fmr).name if met else None
 
 
 def _llr(spec: BucketSpec, score: float) -> float:

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.sample_sets import SampleSet, find_sample_sets
-from service.cli.service_options import ConsistencyPolicyOption, FacePolicyOption, JsonOption, LocalOption, UrlOption
+from service.cli.service_options import (
+    ApiKeyOption,
+    ConsistencyPolicyOption,
+    FacePolicyOption,
+    JsonOption,
+    LocalOption,
+    UrlOption,
+)
 from service.cli.terminal import ProgressUpdate, Terminal
 from service.errors import SetupError
 from service.types import ConsistencyPolicy, FacePolicy
@@ -29,6 +36,7 @@ _SETS_IN_FLIGHT = 4
 def enrol(
     paths: Annotated[list[Path], typer.Argument(help="Images, a folder of images, or a folder of such folders.")],
     url: UrlOption = "http://127.0.0.1:8000",
+    api_key: ApiKeyOption = None,
     local: LocalOption = False,
     face_policy: FacePolicyOption = FacePolicy.LARGEST,
     consistency_policy: ConsistencyPolicyOption = ConsistencyPolicy.WARN,
@@ -48,7 +56,7 @@ def enrol(
 
     policies = {"face_policy": face_policy.value, "consistency_policy": consistency_policy.value}
     terminal = Terminal(as_json=as_json)
-    connection = connect_in_process() if local else connect_to_service(url)
+    connection = connect_in_process() if local else connect_to_service(url, api_key)
     with terminal.progress("loading the model" if local else "connecting") as update:
         entries = asyncio.run(_enrol_all(connection, sets, policies, output is not None, update))
     if output is not None and "template_id" in entries[0]:

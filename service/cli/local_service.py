@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from service.access.allowances import NoBudgets
+from service.access.authentication import OpenDoor
+from service.access.lockouts import NoLockouts
 from service.api.application import PartsOpener, build_application
-from service.api.dependencies import ServiceParts
-from service.app import assemble_parts
+from service.api.dependencies import ServiceParts, TenantParts
 from service.assembly import build_local_engine
 from service.cli.operator_settings import read_settings
 from service.cli.transient_store import TransientAnswerStore, TransientTemplateStore
 from service.engine.local import running
+from service.observability.audit import NoAuditLog
 from service.observability.metrics import Metrics
 from service.runtime.pack import load_pack
 from service.store.sealing import AesGcmTemplateSealer, load_key_ring
+from service.tenants import TenantStores, assemble_service, pipeline_policy
+from service.types import DEFAULT_TENANT
 
 
 def local_application() -> FastAPI:
@@ -24,9 +29,11 @@ def local_application() -> FastAPI:
     return build_application(_parts_opener())
 
 
-def open_local_parts() -> AbstractAsyncContextManager[ServiceParts]:
+@asynccontextmanager
+async def open_local_parts() -> AsyncIterator[TenantParts]:
     """Raises as `local_application`."""
-    return _parts_opener()(Metrics())
+    async with _parts_opener()(Metrics()) as parts:
+        yield parts.of_tenant(DEFAULT_TENANT)
 
 
 def _parts_opener() -> PartsOpener:
@@ -37,7 +44,9 @@ def _parts_opener() -> PartsOpener:
     @asynccontextmanager
     async def open_parts(metrics: Metrics) -> AsyncIterator[ServiceParts]:
         async with running(build_local_engine(pack, settings)) as engine:
-            store, answers = TransientTemplateStore(), TransientAnswerStore()
-            yield assemble_parts(settings, pack, engine, store, answers, sealer, metrics)
+            stores = TenantStores(TransientTemplateStore(), TransientAnswerStore(), sealer, NoLockouts(), NoBudgets())
+            yield assemble_service(
+                pipeline_policy(settings, pack), pack, engine, lambda _tenant: stores, OpenDoor(), NoAuditLog(), metrics
+            )
 
     return open_parts

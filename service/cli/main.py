@@ -16,6 +16,7 @@ from service.cli import (
     doctor,
     enrolment,
     explanation,
+    keys,
     packs,
     processes,
     upgrade,
@@ -67,6 +68,12 @@ def build_cli() -> typer.Typer:
     pack_commands.command("install")(packs.install)
     pack_commands.command("verify")(packs.verify)
     cli.add_typer(pack_commands, name="packs")
+    key_commands = typer.Typer(help="Make and end API keys.", no_args_is_help=True)
+    key_commands.command("create")(keys.create)
+    key_commands.command("list")(keys.show)
+    key_commands.command("rotate")(keys.rotate)
+    key_commands.command("revoke")(keys.revoke)
+    cli.add_typer(key_commands, name="keys")
     cli.command()(doctor.doctor)
     benches = typer.Typer(invoke_without_command=True)
     benches.callback()(bench_command.bench)

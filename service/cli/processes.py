@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (to recognise them)
 
+_ADMISSION = {
+    "loopback": "no API key is needed, so only this machine can reach it (COREFACE_AUTH)",
+    "keys": "every request needs an API key: `coreface keys create --name NAME`",
+    "gateway": "no API key is needed: whatever stands in front of it must let only its own in (COREFACE_AUTH)",
+}
+
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on (COREFACE_HOST).")]
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on (COREFACE_PORT).")]
 WorkerPort = Annotated[int | None, typer.Option("--port", help="Port for health checks (COREFACE_WORKER_PORT).")]
@@ -28,19 +34,20 @@ Workers = Annotated[int | None, typer.Option("--workers", help="Worker processes
 
 def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None:
     """Run a whole service on this machine: store, workers and API."""
+    from service.access.exposure import check_exposure
     from service.runtime.pack import load_pack
     from service.settings import EngineKind
     from service.store.embedded import EmbeddedValkey
     from service.supervision import ChildPlan, Supervisor
 
     settings = read_settings(host=host, port=port, workers=workers)
+    check_exposure(settings)
     load_pack(
         settings.packs_path / settings.pack, settings.calibration_path
     )  # its error is told better here than by three children
     url = _url(settings)
     _report(f"this service will answer on {url} (documentation: {url}/docs)")
-    if settings.host not in ("127.0.0.1", "localhost", "::1"):
-        _report("it has no authentication of its own: let only trusted networks reach it")
+    _report(_ADMISSION[settings.auth.value])
     # -P: a folder `service` where the operator happens to be must not be taken for this one.
     program = (sys.executable, "-P", "-m", "service")
     worker_count = 0 if settings.engine is EngineKind.LOCAL else settings.workers
@@ -86,10 +93,12 @@ def openapi() -> None:
 
 
 def _run_api(settings: Settings) -> None:
+    from service.access.exposure import check_exposure
     from service.api.http_server import serve_http
     from service.app import create_app
     from service.http_listening import open_listener
 
+    check_exposure(settings)
     application = create_app(settings)
     remedy = "Choose another --host or --port."
     with open_listener(settings.host, settings.port, who="The API", remedy=remedy) as listener:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -45,7 +46,7 @@ class ServiceConnection:
     async def _post(self, path: str, **content: Any) -> Answer:
         for _ in range(_MAX_RETRIES):
             response = await self._send(path, content)
-            if response.status_code not in (429, 503) or "retry-after" not in response.headers:
+            if "retry-after" not in response.headers or not _is_passing(response):
                 break
             await asyncio.sleep(min(float(response.headers["retry-after"]), _MAX_RETRY_AFTER_S))
         return _read_answer(response)
@@ -61,10 +62,11 @@ class ServiceConnection:
 
 
 @asynccontextmanager
-async def connect_to_service(url: str) -> AsyncIterator[ServiceConnection]:
+async def connect_to_service(url: str, api_key: str | None = None) -> AsyncIterator[ServiceConnection]:
     """A running service. Raises `SetupError` for what is no URL."""
+    headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
     try:
-        client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S)
+        client = httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, headers=headers)
     except httpx.InvalidURL as error:
         raise SetupError(f"{url!r} is no URL of a service.") from error
     async with client:
@@ -84,6 +86,21 @@ async def connect_in_process() -> AsyncIterator[ServiceConnection]:
         transport = httpx.ASGITransport(application)
         async with httpx.AsyncClient(transport=transport, base_url="http://local", timeout=None) as client:  # noqa: S113 (in this process)
             yield ServiceConnection(client)
+
+
+def _is_passing(response: httpx.Response) -> bool:
+    """Whether a moment is all it takes: a quota or a lock takes longer than a command waits."""
+    if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+        return True
+    return response.status_code == HTTPStatus.TOO_MANY_REQUESTS and _read_problem(response).get("code") == "overloaded"
+
+
+def _read_problem(response: httpx.Response) -> Answer:
+    try:
+        problem = response.json()
+    except ValueError:
+        return {}
+    return problem if isinstance(problem, dict) else {}
 
 
 def _read_answer(response: httpx.Response) -> Answer:

@@ -9,6 +9,12 @@ import typer
 from service.types import ConsistencyPolicy, FacePolicy
 
 UrlOption = Annotated[str, typer.Option("--url", envvar="COREFACE_URL", help="The running service to talk to.")]
+ApiKeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key", envvar="COREFACE_API_KEY", help="Key of that service, where it asks for one.", show_envvar=True
+    ),
+]
 LocalOption = Annotated[
     bool, typer.Option("--local", help="Run the model in this process: no service, nothing is stored.")
 ]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli.operator_settings import read_settings
+from service.cli.operator_store import store_url
 from service.cli.service_options import JsonOption
 from service.cli.terminal import ProgressUpdate, Terminal
 
@@ -34,7 +33,7 @@ def upgrade(
 
     settings = read_settings().model_copy(update={"pack": to, "calibration": None})
     terminal = Terminal(as_json=as_json)
-    with terminal.progress("opening the store") as update, _store_url(settings) as url:
+    with terminal.progress("opening the store") as update, store_url(settings) as url:
         found = asyncio.run(_upgrade_all(settings, url, dry_run, update))
     counts = {outcome.value: sum(each is outcome for each in found.values()) for outcome in Upgrade}
     wanting = {
@@ -61,48 +60,40 @@ async def _upgrade_all(settings: Settings, url: str, dry_run: bool, update: Prog
     from service.runtime.pack import load_pack
     from service.store.connection import connect_redis
     from service.store.sealing import load_key_ring
-    from service.store.template_store import RedisTemplateStore
+    from service.store.template_store import RedisTemplateStore, kept_tenants
 
     pack = load_pack(settings.packs_path / settings.pack)
     redis = connect_redis(url, timeout_s=_STORE_TIMEOUT_S)
-    store = RedisTemplateStore(redis, load_key_ring(settings), settings.retention)
+    ring = load_key_ring(settings)
     engine = build_local_engine(pack, settings)
     scale = quality_scale(pack.calibration)
     embedding_fingerprint = pack.manifest.embedding_fingerprint
-    creator = TemplateCreator(
-        engine,
-        store,
-        pack.fingerprint,
-        creation_policy(settings, scale),
-        embedding_fingerprint=embedding_fingerprint,
-        quality_scale=scale,
-    )
-    upgrader = TemplateUpgrader(
-        creator, store, fingerprint=pack.fingerprint, embedding_fingerprint=embedding_fingerprint
-    )
+
+    def upgrader_of(tenant: str) -> tuple[RedisTemplateStore, TemplateUpgrader]:
+        store = RedisTemplateStore(redis, ring, settings.retention, tenant=tenant)
+        creator = TemplateCreator(
+            engine,
+            store,
+            pack.fingerprint,
+            creation_policy(settings, scale),
+            embedding_fingerprint=embedding_fingerprint,
+            quality_scale=scale,
+            tenant=tenant,
+        )
+        return store, TemplateUpgrader(
+            creator, store, fingerprint=pack.fingerprint, embedding_fingerprint=embedding_fingerprint
+        )
+
     found: dict[str, Upgrade] = {}
     try:
         await engine.start()
-        ids = [template_id async for template_id in store.ids()]
-        for number, template_id in enumerate(ids):
-            found[template_id] = await upgrader.upgrade(template_id, dry_run=dry_run)
-            update(f"{number + 1} of {len(ids)} templates", (number + 1) / len(ids))
+        for tenant in sorted(await kept_tenants(redis)):
+            store, upgrader = upgrader_of(tenant)
+            ids = [template_id async for template_id in store.ids()]
+            for number, template_id in enumerate(ids):
+                found[template_id] = await upgrader.upgrade(template_id, dry_run=dry_run)
+                update(f"{tenant}: {number + 1} of {len(ids)} templates", (number + 1) / len(ids))
     finally:
         await engine.stop()
         await redis.aclose()
     return found
-
-
-@contextmanager
-def _store_url(settings: Settings) -> Iterator[str]:
-    """The settings' store, or the embedded one, started for this command."""
-    if settings.redis_url is not None:
-        yield settings.redis_url.get_secret_value()
-        return
-    from service.store.embedded import EmbeddedValkey
-
-    store = EmbeddedValkey(settings.state_path)
-    try:
-        yield store.start()
-    finally:
-        store.stop()

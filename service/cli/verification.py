@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.service_options import ConsistencyPolicyOption, FacePolicyOption, JsonOption, LocalOption, UrlOption
+from service.cli.service_options import (
+    ApiKeyOption,
+    ConsistencyPolicyOption,
+    FacePolicyOption,
+    JsonOption,
+    LocalOption,
+    UrlOption,
+)
 from service.cli.sides import read_side, split_sides
 from service.cli.terminal import ProgressUpdate, Terminal
 from service.types import ConsistencyPolicy, FacePolicy
@@ -29,7 +36,11 @@ def verify(
         str | None, typer.Option("--operating-point", help="For example `fmr_1e-4`; unset: the pack's default.")
     ] = None,
     url: UrlOption = "http://127.0.0.1:8000",
+    api_key: ApiKeyOption = None,
     local: LocalOption = False,
+    raw_scores: Annotated[
+        bool, typer.Option("--raw-scores", help="The exact score as well; with --local always.")
+    ] = False,
     face_policy: FacePolicyOption = FacePolicy.LARGEST,
     consistency_policy: ConsistencyPolicyOption = ConsistencyPolicy.WARN,
     as_json: JsonOption = False,
@@ -40,13 +51,14 @@ def verify(
     body: dict[str, object] = {
         "reference": read_side(reference, policies),
         "probe": read_side(probe, policies),
+        "scores": "raw" if local or raw_scores else "banded",
     }
     if operating_point is not None:
         body["operating_point"] = operating_point
     from service.cli.service_connection import ServiceProblemError, connect_in_process, connect_to_service
 
     terminal = Terminal(as_json=as_json)
-    connection = connect_in_process() if local else connect_to_service(url)
+    connection = connect_in_process() if local else connect_to_service(url, api_key)
     try:
         with terminal.progress("loading the model" if local else "connecting") as update:
             answer = asyncio.run(_verify(connection, body, update))
@@ -72,12 +84,16 @@ def _show(terminal: Terminal, answer: Answer) -> None:
         return
     low, high = answer["threshold_interval"]
     sign = ">=" if answer["decision"] == "match" else "<"
+    score = "score" if answer["score"] is None else f"score {answer['score']:.4f}"
     terminal.show_line(
-        f"{answer['decision']}: score {answer['score']:.4f} {sign} threshold {answer['threshold']:.4f} "
+        f"{answer['decision']}: {score} {sign} threshold {answer['threshold']:.4f} "
         f"at {answer['operating_point']} (95 % of it {low:.4f} to {high:.4f})"
     )
+    terminal.show_line(f"strictest operating point that it matches at: {answer['band'] or 'none'}")
+    if answer["llr"] is not None:
+        terminal.show_line(f"log-likelihood ratio {answer['llr']:+.2f}")
     levels = " against ".join(answer[side]["quality_level"] for side in ("reference", "probe"))
-    terminal.show_line(f"log-likelihood ratio {answer['llr']:+.2f}, template quality {levels}")
+    terminal.show_line(f"template quality {levels}")
     for side in ("reference", "probe"):
         samples = answer[side]["samples"]
         if samples is not None:

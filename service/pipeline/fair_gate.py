@@ -3,8 +3,9 @@
 Work that finds the gate open goes through at once. Otherwise it waits, and whoever leaves lets the next one in: the one
 with the smallest start tag (start-time fair queueing, Goyal, Vin & Cheng 1996), so that a tenant with a thousand
 pictures waiting delays another's first picture by one turn and not by a thousand. What cannot be done in time is
-refused at once rather than late: the gate measures how much cost goes through it while it is full, and so knows how
-long the queue is in seconds.
+refused at once rather than late: the gate measures how much cost goes through it while there is more to do than that,
+and so knows how long what it let in and what waits take. Gates that are open by their number alone (those of several
+processes before the same workers) would let in so much that all of it is late.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ ADMISSION_SHARE = 0.75
 its time is late every second time, after it waited for all of it."""
 _MEMORY_S = 10.0
 """How long measured throughput counts: after so many seconds of work it has faded to 1/e."""
+_FORGOTTEN_AFTER_S = 60.0
+"""Without anything to measure."""
 _MOST_RETRY_AFTER_S = 60
 
 
@@ -63,6 +66,8 @@ class FairGate:
         self._costs: Counter[str] = Counter()
         self._finish_tags: dict[str, float] = {}
         self._virtual_time = 0.0
+        self._refused = False
+        """Whether anything was, for the time it would take, since work last left."""
         self._arrivals = itertools.count()
         self._throughput = _Throughput()
 
@@ -92,19 +97,20 @@ class FairGate:
 
     @property
     def cost_per_s(self) -> float | None:
-        """What goes through the gate while it is full; None before that was ever measured."""
-        return self._throughput.per_s
+        """What goes through the gate while there is more to do; None before that was measured, and long after."""
+        return self._throughput.per_s(self._clock())
 
     def check(self, tenant: str, cost: int, time_left_s: float) -> None:
         """Raises `OverloadedError` when `enter` would raise it at once."""
-        if self._is_open:
-            return
         start_tag = self._start_tag(tenant)
         ahead = sum(other.cost for other in self._waiting if other.start_tag <= start_tag)
-        per_s = self._throughput.per_s
-        if per_s is not None and (self._inside_cost + ahead + cost) / per_s > self._time_share * time_left_s:
+        per_s = self.cost_per_s
+        takes_s = 0.0 if per_s is None else (self._inside_cost + ahead + cost) / per_s
+        if self._inside and takes_s > self._time_share * time_left_s:
+            self._refused = True
+            self._throughput.resume()
             raise self._overloaded("What waits takes longer than this set may wait; try again later.", ahead)
-        if self._is_full and self._costs[tenant] + cost >= self._costs[self._heaviest]:
+        if not self._is_open and self._is_full and self._costs[tenant] + cost >= self._costs[self._heaviest]:
             raise self._overloaded("Too many sets wait; try again shortly.", self.waiting_cost)
 
     @asynccontextmanager
@@ -173,8 +179,9 @@ class FairGate:
         self._inside -= 1
         self._inside_cost -= cost
         self._let_in()
-        if self._inside < self._capacity:
+        if self._inside < self._capacity and not self._refused:
             self._throughput.pause()
+        self._refused = False
         if not self._waiting and self._inside == 0:
             self._finish_tags.clear()
             self._virtual_time = 0.0
@@ -202,37 +209,40 @@ class FairGate:
 
     def _overloaded(self, detail: str, cost: int) -> OverloadedError:
         """With the time that `cost` takes as advice when to come again."""
-        per_s = self._throughput.per_s
+        per_s = self.cost_per_s
         retry_after_s = 1 if per_s is None else min(max(1, math.ceil(cost / per_s)), _MOST_RETRY_AFTER_S)
         return OverloadedError(detail, retry_after_s=retry_after_s)
 
 
 class _Throughput:
-    """Cost per second between those who leave a full gate."""
+    """Cost per second between those who leave a gate while there is more to do than goes through it."""
 
     def __init__(self) -> None:
         self._cost = 0.0
         self._seconds = 0.0
-        self._full = False
+        self._loaded = False
         self._left_at: float | None = None
+        self._measured_at = -math.inf
 
-    @property
-    def per_s(self) -> float | None:
+    def per_s(self, now: float) -> float | None:
+        if now - self._measured_at > _FORGOTTEN_AFTER_S:
+            return None
         return self._cost / self._seconds if self._cost and self._seconds else None
 
     def resume(self) -> None:
-        self._full = True
+        self._loaded = True
 
     def pause(self) -> None:
-        self._full, self._left_at = False, None
+        self._loaded, self._left_at = False, None
 
     def note(self, cost: int, now: float) -> None:
-        """Something left. The first one of a full gate only starts the clock: how long it took is no throughput."""
-        if not self._full:
+        """Something left. The first one under load only starts the clock: how long it took is no throughput."""
+        if not self._loaded:
             return
         if self._left_at is not None:
             elapsed = now - self._left_at
             kept = math.exp(-elapsed / _MEMORY_S)
             self._cost = self._cost * kept + cost
             self._seconds = self._seconds * kept + elapsed
+            self._measured_at = now
         self._left_at = now

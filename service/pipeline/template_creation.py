@@ -32,6 +32,7 @@ from service.pipeline.stage_clock import StageClock
 from service.pipeline.upload_reading import Upload, UploadLimits, read_upload
 from service.protocols import TemplateEngine, TemplateStore
 from service.types import (
+    DEFAULT_TENANT,
     EmbeddedSample,
     FacePolicy,
     LeftOutSample,
@@ -104,6 +105,7 @@ class TemplateCreator:
         *,
         embedding_fingerprint: str,
         quality_scale: QualityScale,
+        tenant: str = DEFAULT_TENANT,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine
@@ -113,6 +115,7 @@ class TemplateCreator:
         self._limits = UploadLimits(policy.max_sample_bytes, policy.image_limits)
         self._embedding_fingerprint = embedding_fingerprint
         self._quality_scale = quality_scale
+        self._tenant = tenant
         self._clock = clock
         self._flights: SingleFlight[_Made] = SingleFlight()
 
@@ -336,6 +339,7 @@ class TemplateCreator:
             quality_limits=self._policy.quality_limits,
             consistency_policy=policies.consistency,
             draw=draw,
+            tenant=self._tenant,
         )
         result = await self._engine.create(request)
         if any(_embedded(outcome) is not None for outcome in result.outcomes):

@@ -22,6 +22,7 @@ from service.store.data_keys import DataKey
 from service.store.failures import absent_template, reporting_failures
 from service.store.frames import FrameError, FrameReader, pack_frame
 from service.store.sealing import KeyRing, PayloadSealer, SealingPurpose, UnsealingError
+from service.types import DEFAULT_TENANT
 
 ANSWER_RECORD = 1
 """Version of the layout; an unknown one is refused."""
@@ -31,10 +32,19 @@ _PART = "answer"
 
 
 class RedisAnswerStore:
-    """The `AnswerStore` of the service."""
+    """The `AnswerStore` of the service, for one tenant."""
 
-    def __init__(self, redis: Redis, ring: KeyRing, ttl_s: int, *, claim_life_s: float = CLAIM_LIFE_S) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        ring: KeyRing,
+        ttl_s: int,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        claim_life_s: float = CLAIM_LIFE_S,
+    ) -> None:
         self._redis = redis
+        self._tenant = tenant
         self._sealer = PayloadSealer(ring, SealingPurpose.ANSWERS)
         self._ttl_s = ttl_s
         self._claims = Claims(redis, life_s=claim_life_s)
@@ -69,7 +79,7 @@ class RedisAnswerStore:
         return answer if kept is None else await self._open(name, kept, request_digest)
 
     def _name(self, key: str) -> str:
-        return keys.answer_key(self._sealer.blind(key))
+        return keys.answer_key(self._tenant, self._sealer.blind(key))
 
     async def _template_keys(self, template_ids: Sequence[str]) -> list[tuple[bytes | None, bytes | None]]:
         """Layout and wrapped data key of each; no key where it was erased, nothing where it expired."""
@@ -78,7 +88,7 @@ class RedisAnswerStore:
         with reporting_failures():
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for template_id in template_ids:
-                    pipeline.hmget(keys.template_key(template_id), ["layout", "key"])
+                    pipeline.hmget(keys.template_key(self._tenant, template_id), ["layout", "key"])
                 return [(layout, wrapped) for layout, wrapped in await pipeline.execute()]
 
     def _seal(self, name: str, request_digest: str, answer: KeptAnswer, template_keys: Sequence[bytes]) -> bytes:

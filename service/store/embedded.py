@@ -77,6 +77,17 @@ class EmbeddedValkey:
         return f"redis://:{password}@127.0.0.1:{port}/0"
 
     @property
+    def is_served(self) -> bool:
+        """Whether a server of this state directory answers on its socket, whoever started it."""
+        if self._tcp is not None or not self._socket_path.exists():
+            return False
+        with Redis.from_url(self.url, socket_timeout=1.0, socket_connect_timeout=1.0) as client:
+            try:
+                return bool(client.ping())
+            except (RedisError, OSError):
+                return False
+
+    @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 

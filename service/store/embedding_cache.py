@@ -18,16 +18,18 @@ _log = logging.getLogger(__name__)
 
 
 class EmbeddingCache:
-    """Of one deployment. Every method raises `StoreUnavailableError`."""
+    """Of one tenant: whether another one sent a picture before cannot be told. Every method raises
+    `StoreUnavailableError`."""
 
-    def __init__(self, redis: Redis, sealer: PayloadSealer, ttl_s: int) -> None:
+    def __init__(self, redis: Redis, sealer: PayloadSealer, ttl_s: int, tenant: str) -> None:
         self._redis = redis
+        self._tenant = tenant
         self._sealer = sealer
         self._ttl_s = ttl_s
 
     async def get(self, digests: Sequence[str], fingerprint: str, face_policy: FacePolicy) -> dict[str, EmbeddedSample]:
         """The cached ones, by digest."""
-        names = [keys.embedding_key(fingerprint, face_policy, self._sealer.blind(digest)) for digest in digests]
+        names = [self._name(fingerprint, face_policy, self._sealer.blind(digest)) for digest in digests]
         if not names:
             return {}
         with reporting_failures():
@@ -45,7 +47,7 @@ class EmbeddingCache:
         with reporting_failures():
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for sample in samples:
-                    name = keys.embedding_key(fingerprint, face_policy, self._sealer.blind(sample.digest))
+                    name = self._name(fingerprint, face_policy, self._sealer.blind(sample.digest))
                     frame = pack_frame(embedded_sample_row(sample))
                     pipeline.set(name, self._sealer.seal(frame, name), ex=self._ttl_s)
                 await pipeline.execute()
@@ -53,11 +55,14 @@ class EmbeddingCache:
     def names(self, digests: Sequence[str], fingerprint: str) -> list[str]:
         """Every name that these samples may be cached under."""
         return [
-            keys.embedding_key(fingerprint, face_policy, blinded)
+            self._name(fingerprint, face_policy, blinded)
             for digest in digests
             for blinded in self._sealer.blind_each(digest)
             for face_policy in FacePolicy
         ]
+
+    def _name(self, fingerprint: str, face_policy: FacePolicy, blinded_digest: str) -> str:
+        return keys.embedding_key(self._tenant, fingerprint, face_policy, blinded_digest)
 
     def _unseal(self, sealed: bytes, name: str) -> EmbeddedSample | None:
         try:

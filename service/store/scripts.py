@@ -57,7 +57,8 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 for i = 2, #KEYS do redis.call('DEL', KEYS[i]) end
 return 1
 """
-"""KEYS: template, then the cached embeddings of its samples. ARGV: id, life of the tombstone (ms)."""
+"""KEYS: template, then what goes with it (failed attempts, cached embeddings of its samples). ARGV: id, life of the
+tombstone (ms)."""
 
 LIST = """
 local time = redis.call('TIME')
@@ -99,3 +100,59 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 """
 """KEYS: claim. ARGV: its value."""
+
+TAKE = """
+local wait = 0
+for _, name in ipairs(KEYS) do
+  if tonumber(redis.call('GET', name) or '0') + ARGV[1] > tonumber(ARGV[2]) then
+    wait = math.max(wait, 1, redis.call('PTTL', name))
+  end
+end
+if wait > 0 then return wait end
+for _, name in ipairs(KEYS) do
+  if redis.call('INCRBY', name, ARGV[1]) == tonumber(ARGV[1]) then redis.call('PEXPIRE', name, ARGV[3]) end
+end
+return 0
+"""
+"""KEYS: budgets, all or none of which are used. ARGV: amount, limit, life (ms). Answers 0, or how long to wait (ms)."""
+
+BEGIN_ATTEMPT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local delay_after, delay, lock_after = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local wait = 0
+for _, name in ipairs(KEYS) do
+  local kept = redis.call('HMGET', name, 'failed', 'last')
+  local failed = tonumber(kept[1] or '0')
+  if lock_after > 0 and failed >= lock_after then return -1 end
+  if delay_after > 0 and failed >= delay_after then
+    wait = math.max(wait, tonumber(kept[2]) + delay - now)
+  end
+end
+if wait > 0 then return wait end
+for _, name in ipairs(KEYS) do
+  local failed = redis.call('HINCRBY', name, 'failed', 1)
+  redis.call('HSET', name, 'last', now)
+  redis.call('PEXPIRE', name, lock_after > 0 and failed >= lock_after and ARGV[5] or ARGV[4])
+end
+return 0
+"""
+"""KEYS: attempts against templates. ARGV: failures before a delay, the delay (ms), failures before the lock, when
+failures are forgotten (ms), the life of a lock (ms). Answers 0 where the attempt may begin, -1 where one is locked,
+else how long to wait (ms)."""
+
+END_ATTEMPT = """
+for _, name in ipairs(KEYS) do
+  if ARGV[1] == '1' then
+    redis.call('DEL', name)
+  elseif redis.call('EXISTS', name) == 1 then
+    if redis.call('HINCRBY', name, 'failed', -1) <= 0 then
+      redis.call('DEL', name)
+    else
+      redis.call('PEXPIRE', name, ARGV[2])
+    end
+  end
+end
+"""
+"""KEYS: attempts against templates. ARGV: 1 for a match, which ends a row of failures, 0 for what was no attempt; when
+failures are forgotten (ms)."""

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from service.errors import InvalidSealedTemplateError, InvalidSealingKeyError, SealedTemplateExpiredError
 from service.settings import Settings
 from service.store.records import decode_template, encode_template
-from service.types import Template
+from service.types import DEFAULT_TENANT, Template
 
 KEY_BYTES = 32
 KEY_FILE = "sealing.key"
@@ -35,7 +35,7 @@ KeyRing = tuple[bytes, ...]
 """The deployment's keys, the current one first."""
 
 _TEMPLATE_MAGIC = b"CFTS"
-_TEMPLATE_VERSION = 1
+_TEMPLATE_VERSION = 2
 _KEY_ID_BYTES = 8
 _NONCE_BYTES = 12
 _FIXED_BYTES = len(_TEMPLATE_MAGIC) + 1 + _KEY_ID_BYTES + _NONCE_BYTES
@@ -55,6 +55,7 @@ class SealingPurpose(StrEnum):
     EMBEDDINGS = "embeddings"
     TEMPLATES = "templates"
     ANSWERS = "answers"
+    API_KEYS = "api keys"
 
 
 class UnsealingError(ValueError):
@@ -62,13 +63,14 @@ class UnsealingError(ValueError):
 
 
 class AesGcmTemplateSealer:
-    """Seals whole templates, for whoever holds the key.
+    """Seals whole templates of one tenant, for whoever holds the key.
 
     Format: `CFTS`, version (1 byte), key id (8), nonce (12, random), id and fingerprint (one length byte each, then
-    ASCII), then ciphertext and tag. Everything in front of the ciphertext is associated data.
+    ASCII), then ciphertext and tag. Everything in front of the ciphertext is associated data, and so is the tenant.
     """
 
-    def __init__(self, ring: KeyRing, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, ring: KeyRing, *, tenant: str = DEFAULT_TENANT, clock: Callable[[], float] = time.time) -> None:
+        self._tenant = tenant.encode("ascii")
         self._ciphers = {
             derive_key(key, "template key id")[:_KEY_ID_BYTES]: AESGCM(derive_key(key, "template")) for key in ring
         }
@@ -87,7 +89,13 @@ class AesGcmTemplateSealer:
                 _short(template.fingerprint),
             )
         )
-        return header + self._cipher.encrypt(nonce, encode_template(template), header)
+        return header + self._cipher.encrypt(nonce, encode_template(template), header + self._tenant)
+
+    def id_of(self, sealed: bytes) -> str | None:
+        try:
+            return _read_short(sealed, _FIXED_BYTES)[0] if sealed.startswith(_TEMPLATE_MAGIC) else None
+        except (IndexError, UnicodeDecodeError):
+            return None
 
     def unseal(self, sealed: bytes) -> Template:
         """Raises `InvalidSealedTemplateError`, `SealedTemplateExpiredError`."""
@@ -102,9 +110,11 @@ class AesGcmTemplateSealer:
         try:
             template_id, end = _read_short(sealed, _FIXED_BYTES)
             fingerprint, end = _read_short(sealed, end)
-            template = decode_template(cipher.decrypt(nonce, sealed[end:], sealed[:end]))
+            template = decode_template(cipher.decrypt(nonce, sealed[end:], sealed[:end] + self._tenant))
         except (InvalidTag, ValueError, IndexError) as error:
-            raise InvalidSealedTemplateError("The sealed template was altered or cut short.") from error
+            raise InvalidSealedTemplateError(
+                "The sealed template was altered or cut short, or is not yours."
+            ) from error
         if (template.template_id, template.fingerprint) != (template_id, fingerprint):
             raise InvalidSealedTemplateError("The sealed template contradicts its own header.")
         if self._clock() >= template.expires_at:

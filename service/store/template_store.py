@@ -22,7 +22,7 @@ from service.store.failures import absent_template, reporting_failures
 from service.store.frames import FrameError
 from service.store.records import decode_material, decode_template, encode_material, encode_template
 from service.store.sealing import KeyRing, PayloadSealer, SealingPurpose, UnsealingError
-from service.types import EmbeddedSample, FacePolicy, SampleMaterial, Template
+from service.types import DEFAULT_TENANT, EmbeddedSample, FacePolicy, SampleMaterial, Template
 
 _LAYOUT = "2"
 _TEMPLATE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -32,15 +32,24 @@ _MATERIAL = "material"
 
 
 class RedisTemplateStore:
-    """The `TemplateStore` of the service."""
+    """The `TemplateStore` of the service, for one tenant: what others keep is not there for it."""
 
     def __init__(
-        self, redis: Redis, ring: KeyRing, retention: Retention, *, claim_life_s: float = CLAIM_LIFE_S
+        self,
+        redis: Redis,
+        ring: KeyRing,
+        retention: Retention,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        claim_life_s: float = CLAIM_LIFE_S,
     ) -> None:
         self._redis = redis
+        self._tenant = tenant
         self._sealer = PayloadSealer(ring, SealingPurpose.TEMPLATES)
         self._retention = retention
-        self._cache = EmbeddingCache(redis, PayloadSealer(ring, SealingPurpose.EMBEDDINGS), retention.embedding_ttl_s)
+        self._cache = EmbeddingCache(
+            redis, PayloadSealer(ring, SealingPurpose.EMBEDDINGS), retention.embedding_ttl_s, tenant
+        )
         self._claims = Claims(redis, life_s=claim_life_s)
         self._find = redis.register_script(scripts.FIND)
         self._put = redis.register_script(scripts.PUT)
@@ -50,7 +59,7 @@ class RedisTemplateStore:
 
     async def find_by_set(self, set_key: str) -> Template | None:
         with reporting_failures():
-            found = await self._find(keys=[self._set_index_key(set_key)], args=[keys.template_key("")])
+            found = await self._find(keys=[self._set_index_key(set_key)], args=[self._template_key("")])
         return None if found is None else self._unseal_found(found)
 
     @asynccontextmanager
@@ -61,7 +70,7 @@ class RedisTemplateStore:
             with reporting_failures():
                 found = await self._find(
                     keys=[self._set_index_key(set_key), claim],
-                    args=[keys.template_key(""), value, self._claims.life_ms],
+                    args=[self._template_key(""), value, self._claims.life_ms],
                 )
             if isinstance(found, int):
                 return Claim.OURS if found else Claim.OTHERS
@@ -81,7 +90,7 @@ class RedisTemplateStore:
             with reporting_failures():
                 async with self._redis.pipeline(transaction=False) as pipeline:
                     for template_id in wanted:
-                        pipeline.hmget(keys.template_key(template_id), ["layout", "key", "sealed"])
+                        pipeline.hmget(self._template_key(template_id), ["layout", "key", "sealed"])
                     rows = await pipeline.execute()
         found = dict(zip(wanted, rows, strict=True))
         return await asyncio.to_thread(self._unseal_many, template_ids, found)
@@ -91,17 +100,17 @@ class RedisTemplateStore:
         return await asyncio.to_thread(self._unseal_material, template_id, key, sealed)
 
     async def put(self, template: Template, set_key: str, material: SampleMaterial) -> Template:
-        name = keys.template_key(template.template_id)
+        name = self._template_key(template.template_id)
         data_key = DataKey.new()
         names = [self._set_index_key(set_key), name, self._set_claim_key(set_key)]
         if template.subject is not None:
-            names.append(keys.subject_index_key(self._sealer.blind(template.subject)))
+            names.append(keys.subject_index_key(self._tenant, self._sealer.blind(template.subject)))
         sealed_material = await asyncio.to_thread(lambda: data_key.seal(encode_material(material), _MATERIAL))
         with reporting_failures():
             kept = await self._put(
                 keys=names,
                 args=[
-                    keys.template_key(""),
+                    self._template_key(""),
                     template.template_id,
                     self._retention.template_ttl_s * 1000,
                     data_key.wrap(self._sealer, name),
@@ -114,7 +123,7 @@ class RedisTemplateStore:
 
     async def ids(self) -> AsyncIterator[str]:
         """Of every template that is there."""
-        prefix = keys.template_key("")
+        prefix = self._template_key("")
         with reporting_failures():
             async for name in self._redis.scan_iter(match=f"{prefix}*", count=1000):
                 if await self._redis.hexists(name, "sealed"):  # else a tombstone
@@ -122,7 +131,7 @@ class RedisTemplateStore:
 
     async def replace(self, old: Template, new: Template, set_key: str) -> bool:
         """Put `new` where `old` is, under the same id and data key; False where `old` is not there any more."""
-        name = keys.template_key(old.template_id)
+        name = self._template_key(old.template_id)
         _, key, sealed = await self._read(old.template_id, "sealed")
         if encode_template(self._unseal(old.template_id, key, sealed)) != encode_template(old):
             return False
@@ -138,7 +147,8 @@ class RedisTemplateStore:
         with reporting_failures():
             erased = await self._erase(
                 keys=[
-                    keys.template_key(template_id),
+                    self._template_key(template_id),
+                    keys.attempts_key(self._tenant, template_id),
                     *self._cache.names(template.sample_digests, template.fingerprint),
                 ],
                 args=[template_id, self._retention.tombstone_ttl_s * 1000],
@@ -150,7 +160,7 @@ class RedisTemplateStore:
         listed: list[str] = []
         with reporting_failures():
             for blinded in self._sealer.blind_each(subject):
-                found = await self._list(keys=[keys.subject_index_key(blinded)])
+                found = await self._list(keys=[keys.subject_index_key(self._tenant, blinded)])
                 listed += [template_id.decode("ascii") for template_id in found]
         kept = await self.get_many(listed)
         return [template for template in kept.values() if isinstance(template, Template)]
@@ -182,7 +192,7 @@ class RedisTemplateStore:
         if _TEMPLATE_ID.fullmatch(template_id) is None:
             raise absent_template(template_id, None)
         with reporting_failures():
-            layout, key, sealed = await self._redis.hmget(keys.template_key(template_id), ["layout", "key", part])
+            layout, key, sealed = await self._redis.hmget(self._template_key(template_id), ["layout", "key", part])
         if isinstance(layout, bytes) and isinstance(key, bytes) and isinstance(sealed, bytes):
             return layout, key, sealed
         if isinstance(sealed, bytes):
@@ -223,18 +233,31 @@ class RedisTemplateStore:
 
     def _open(self, template_id: str, key: bytes, sealed: bytes, part: str) -> bytes:
         try:
-            return self._data_key(keys.template_key(template_id), key).unseal(sealed, part)
+            return self._data_key(self._template_key(template_id), key).unseal(sealed, part)
         except UnsealingError as error:
             raise _unreadable(error) from error
 
     def _data_key(self, name: str, wrapped: bytes) -> DataKey:
         return DataKey.unwrap(wrapped, self._sealer, name)
 
+    def _template_key(self, template_id: str) -> str:
+        return keys.template_key(self._tenant, template_id)
+
     def _set_index_key(self, set_key: str) -> str:
-        return keys.set_index_key(self._sealer.blind(set_key))
+        return keys.set_index_key(self._tenant, self._sealer.blind(set_key))
 
     def _set_claim_key(self, set_key: str) -> str:
-        return keys.set_claim_key(self._sealer.blind(set_key))
+        return keys.set_claim_key(self._tenant, self._sealer.blind(set_key))
+
+
+async def kept_tenants(redis: Redis) -> set[str]:
+    """Those of whom there is a template. Raises `StoreUnavailableError`."""
+    pattern = keys.template_key("*", "*")
+    prefix, _, rest = pattern.partition("*")
+    suffix = rest.removesuffix("*")
+    with reporting_failures():
+        names = [name.decode("ascii") async for name in redis.scan_iter(match=pattern, count=1000)]
+    return {name.removeprefix(prefix).partition(suffix)[0] for name in names}
 
 
 def _unreadable(error: Exception) -> StoreUnavailableError:

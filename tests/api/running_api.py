@@ -4,36 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import httpx
 import uvicorn
+from redis.asyncio import Redis
 
+from service.access.api_keys import Pepper, new_api_key
+from service.access.authentication import KeyAuthenticator, OpenDoor
+from service.access.callers import Scope
 from service.api.application import build_application
 from service.api.dependencies import ServiceParts
-from service.api.idempotency import IdempotentAnswers
-from service.calibration.calibrator import PackCalibrator
+from service.app import redis_stores
 from service.calibration.quality_scale import QualityScale
+from service.errors import AuditUnavailableError
 from service.observability.metrics import Metrics
-from service.pipeline.batch_verification import BatchVerifier
-from service.pipeline.template_creation import CreationPolicy, TemplateCreator
-from service.pipeline.verification import Verifier
+from service.pipeline.template_creation import CreationPolicy
 from service.runtime.manifest import Manifest
 from service.runtime.pack import Pack
-from service.settings import Limits, Retention
+from service.settings import Limits, Settings
 from service.store.answer_store import RedisAnswerStore
+from service.store.api_key_store import RedisApiKeyStore
 from service.store.claims import CLAIM_LIFE_S
 from service.store.connection import connect_redis
 from service.store.sealing import KEY_BYTES, AesGcmTemplateSealer
 from service.store.template_store import RedisTemplateStore
-from service.types import QualityLimits
+from service.tenants import PipelinePolicy, TenantStores, assemble_service
+from service.types import DEFAULT_TENANT, QualityLimits
 from service.vision.sniffing import ImageLimits
 from tests.calibrations import make_calibration
 from tests.pipeline.fakes import WIDTH, FakeEngine
 
+RAW_SCORES_PER_DAY = 3
 _BUNDLED_MANIFEST = Path(__file__).parents[2] / "models" / "packs" / "opencv-sface" / "manifest.json"
 _KEY = bytes(range(KEY_BYTES))
 
@@ -47,13 +55,34 @@ def make_pack(*, calibrated: bool = True, edges: tuple[float, ...] = ()) -> Pack
     return Pack(Path("nowhere"), manifest, calibration if calibrated else None)
 
 
+class KeptAuditLog:
+    """Lines in memory."""
+
+    def __init__(self) -> None:
+        self.entries: list[Mapping[str, Any]] = []
+        self.broken = False
+
+    def write(self, entries: Iterable[Mapping[str, object]]) -> None:
+        if self.broken:
+            raise AuditUnavailableError("The audit line of this request cannot be written.")
+        self.entries += entries
+
+
 class RunningApi:
     """Start it as a context manager; ask it through `client`. Its store is real."""
 
     def __init__(
-        self, redis_url: str, limits: Limits, pack: Pack | None = None, *, claim_life_s: float = CLAIM_LIFE_S
+        self,
+        redis_url: str,
+        limits: Limits,
+        pack: Pack | None = None,
+        *,
+        claim_life_s: float = CLAIM_LIFE_S,
+        with_keys: bool = False,
     ) -> None:
         self.limits = limits
+        self.with_keys = with_keys
+        self.audit = KeptAuditLog()
         self._claim_life_s = claim_life_s
         self.engine = FakeEngine()
         self.sealer = AesGcmTemplateSealer((_KEY,))
@@ -78,32 +107,50 @@ class RunningApi:
             template_ttl_s=3600,
         )
         redis = connect_redis(self._redis_url, timeout_s=2.0)
-        store = RedisTemplateStore(redis, (_KEY,), Retention(), claim_life_s=self._claim_life_s)
-        answers = RedisAnswerStore(redis, (_KEY,), Retention().idempotency_ttl_s, claim_life_s=self._claim_life_s)
-        creator = TemplateCreator(
+        settings = Settings(limits=self.limits)
+        yield assemble_service(
+            PipelinePolicy(self.limits, policy, QualityScale(None), raw_scores_per_day=RAW_SCORES_PER_DAY),
+            self.pack,
             self.engine,
-            store,
-            self.pack.fingerprint,
-            policy,
-            embedding_fingerprint="e" * 32,
-            quality_scale=QualityScale(None),
-        )
-        calibrator = PackCalibrator(self.pack.calibration)
-        fingerprint = self.pack.fingerprint
-        verifier = Verifier(creator, store, self.sealer, fingerprint=fingerprint, width=WIDTH, calibrator=calibrator)
-        yield ServiceParts(
-            pack=self.pack,
-            engine=self.engine,
-            store=store,
-            sealer=self.sealer,
-            creator=creator,
-            verifier=verifier,
-            batch_verifier=BatchVerifier(verifier, store, calibrator, fingerprint=fingerprint),
-            answers=IdempotentAnswers(answers, timeout_s=self.limits.request_timeout_s),
-            limits=self.limits,
-            metrics=metrics,
+            lambda tenant: self._stores(redis, settings, tenant),
+            KeyAuthenticator(RedisApiKeyStore(redis, (_KEY,)), Pepper((_KEY,))) if self.with_keys else OpenDoor(),
+            self.audit,
+            metrics,
         )
         await redis.aclose()
+
+    def _stores(self, redis: Redis, settings: Settings, tenant: str) -> TenantStores:
+        stores = redis_stores(redis, (_KEY,), settings, tenant)
+        retention = settings.retention
+        return replace(
+            stores,
+            store=RedisTemplateStore(redis, (_KEY,), retention, tenant=tenant, claim_life_s=self._claim_life_s),
+            answers=RedisAnswerStore(
+                redis, (_KEY,), retention.idempotency_ttl_s, tenant=tenant, claim_life_s=self._claim_life_s
+            ),
+        )
+
+    def new_key(
+        self, *scopes: Scope, tenant: str = DEFAULT_TENANT, images_per_day: int | None = None
+    ) -> dict[str, str]:
+        """Headers of a new key. For an API that asks for them."""
+        key, token = new_api_key(
+            Pepper((_KEY,)),
+            name="test",
+            tenant=tenant,
+            scopes=frozenset(scopes),
+            images_per_day=images_per_day,
+            expires_at=None,
+            now=time.time(),
+        )
+
+        async def put() -> None:
+            redis = connect_redis(self._redis_url)
+            await RedisApiKeyStore(redis, (_KEY,)).put(key)
+            await redis.aclose()
+
+        asyncio.run(put())
+        return {"Authorization": f"Bearer {token.text}"}
 
     def _run(self) -> None:
         asyncio.run(self._server.serve())

@@ -24,15 +24,18 @@ def test_pairs_are_answered_in_order_with_their_errors(api: RunningApi, ids: lis
     assert api.client.delete(f"/v1/templates/{erased}").status_code == 204
     wanted = [(ids[0], ids[0]), (ids[0], ids[1]), ("A" * 22, ids[0]), (ids[0], erased), (ids[1], "no id at all")]
     pairs = [{"reference": reference, "probe": probe} for reference, probe in wanted]
-    answer = api.client.post("/v1/verify/batch", json={"pairs": pairs, "operating_point": "fmr_1e-2"}).json()
+    answer = api.client.post(
+        "/v1/verify/batch", json={"pairs": pairs, "operating_point": "fmr_1e-2", "scores": "raw"}
+    ).json()
     results = answer["results"]
     assert results[0]["decision"] == "match" and results[0]["score"] == pytest.approx(1.0)
     assert results[0]["threshold"] == pytest.approx(0.2) and results[0]["error"] is None
     assert results[1]["decision"] in ("match", "non_match")
     alone = {"reference": {"template_id": ids[0]}, "probe": {"template_id": ids[1]}, "operating_point": "fmr_1e-2"}
+    alone["scores"] = "raw"
     verified = api.client.post("/v1/verify", json=alone).json()
-    assert {name: results[1][name] for name in ("decision", "score", "llr", "threshold")} == {
-        name: verified[name] for name in ("decision", "score", "llr", "threshold")
+    assert {name: results[1][name] for name in ("decision", "band", "score", "llr", "threshold")} == {
+        name: verified[name] for name in ("decision", "band", "score", "llr", "threshold")
     }
     errors = [(result["error"]["code"], result["error"]["side"]) for result in results[2:]]
     assert errors == [
@@ -40,7 +43,9 @@ def test_pairs_are_answered_in_order_with_their_errors(api: RunningApi, ids: lis
         ("template_erased", "probe"),
         ("template_not_found", "probe"),
     ]
-    assert all(result["decision"] is result["score"] is result["llr"] is None for result in results[2:])
+    assert all(
+        result["decision"] is result["band"] is result["score"] is result["llr"] is None for result in results[2:]
+    )
     assert answer["matches"] == sum(result["decision"] == "match" for result in results)
     assert answer["expected_false_matches"] == pytest.approx(2 * answer["fmr"])
     assert (answer["operating_point"], answer["pad"]) == ("fmr_1e-2", "not_performed")

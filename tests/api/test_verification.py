@@ -23,7 +23,7 @@ def encode(*samples: bytes) -> list[str]:
 def verify(
     api: RunningApi, reference: dict[str, Any], probe: dict[str, Any], point: str | None = None
 ) -> httpx.Response:
-    body = {"reference": reference, "probe": probe}
+    body = {"reference": reference, "probe": probe, "scores": "raw"}
     return api.client.post("/v1/verify", json=body if point is None else body | {"operating_point": point})
 
 
@@ -73,7 +73,7 @@ def test_a_decision_is_explained_by_the_samples_of_either_side(api: RunningApi, 
     kept = api.client.post("/v1/templates", json={"samples": encode(*samples)}).json()
     other = fresh_png()
     sides = {"reference": {"template_id": kept["template_id"]}, "probe": {"samples": encode(samples[0], other)}}
-    plain = api.client.post("/v1/verify", json=sides).json()
+    plain = api.client.post("/v1/verify", json={**sides, "scores": "raw"}).json()
     answer = api.client.post("/v1/verify", json={**sides, "explain": True}).json()
     assert plain["reference"]["contributions"] is plain["probe"]["contributions"] is None
     assert answer["score"] == plain["score"]

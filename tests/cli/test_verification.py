@@ -36,7 +36,10 @@ def pictures(tmp_path: Path, fresh_png: FreshPng) -> list[Path]:
 def test_a_match_ends_with_zero(coreface: RunCommand, coreface_json: RunJson, url: str, pictures: list[Path]) -> None:
     status, out, err = coreface("verify", pictures[0], "--", pictures[0], "--url", url)
     assert (status, err) == (0, "")
-    assert out.startswith("match: score 1.0000 >= threshold 0.3000 at fmr_1e-3")
+    assert out.startswith("match: score >= threshold 0.3000 at fmr_1e-3")
+    assert "strictest operating point that it matches at: fmr_1e-4" in out
+    exact = coreface("verify", pictures[0], "--", pictures[0], "--url", url, "--raw-scores")[1]
+    assert exact.startswith("match: score 1.0000 >= threshold 0.3000 at fmr_1e-3")
     status, answer = coreface_json(
         "verify", pictures[0], "--", pictures[0], "--url", url, "--operating-point", "fmr_1e-2"
     )
@@ -48,7 +51,8 @@ def test_a_non_match_ends_with_one(coreface: RunCommand, url: str, pictures: lis
         pictures[1].write_bytes(fresh_png())
     status, out, _ = coreface("verify", "--url", url, pictures[0], "--", pictures[1])
     assert status == 1
-    assert out.startswith("non_match: score -")
+    assert out.startswith("non_match: score < threshold")
+    assert "strictest operating point that it matches at: none" in out
     assert "presentation-attack detection: not performed" in out
 
 

@@ -203,10 +203,40 @@ class TestMeasuredThroughput:
         rig = await self.measured()
         assert rig.gate.cost_per_s == pytest.approx(1.0)
         await rig.finish("20", after_s=1.0)
-        rig.clock.now += 1000
+        rig.clock.now += 10
         await rig.arrive("later")
-        await rig.finish("later", after_s=50.0)
+        await rig.finish("later", after_s=40.0)
         assert rig.gate.cost_per_s == pytest.approx(1.0), "a gate that is not kept full tells nothing"
+        rig.clock.now += 20
+        assert rig.gate.cost_per_s is None, "what was measured long ago is forgotten"
+
+    async def test_an_open_gate_lets_in_no_more_than_can_be_done_in_time(self) -> None:
+        rig = await self.measured()
+        rig.gate.capacity = 100  # as where several processes share workers: each of them has room for all
+        for number in range(30):
+            await rig.arrive(f"w{number}", time_left_s=15.0 / ADMISSION_SHARE)
+        entered = [name for name in rig.entered if name.startswith("w")]
+        assert len(entered) == 14, "and one that was there before"
+        assert isinstance(rig.error("w14"), OverloadedError)
+        # Twice as fast, with more to do all the time: as many more are let in.
+        following = 30
+        for _ in range(60):
+            await rig.finish(next(name for name in rig.entered if not rig.tasks[name].done()), after_s=0.5)
+            for _ in range(3):
+                await rig.arrive(f"w{following}", time_left_s=15.0 / ADMISSION_SHARE)
+                following += 1
+        assert rig.gate.cost_per_s == pytest.approx(2.0, rel=0.1)
+        assert rig.gate.inside == pytest.approx(30, abs=3)
+        await rig.finish_all()
+
+    async def test_an_empty_gate_lets_in_whatever_comes_however_slow_it_was(self) -> None:
+        rig = await self.measured()
+        await rig.finish("20", after_s=1.0)
+        await rig.arrive("slow", time_left_s=0.1)
+        assert "slow" in rig.entered
+        with pytest.raises(OverloadedError):
+            rig.gate.check("t", 1, 0.1)
+        await rig.finish_all()
 
     async def test_nothing_is_known_before_the_gate_was_ever_full(self) -> None:
         rig = Rig(capacity=2)

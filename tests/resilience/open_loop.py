@@ -16,6 +16,9 @@ import orjson
 from tests.resilience.canaries import CanarySet
 from tests.resilience.raw_http import Connection
 
+_IDLE_S = 5.0
+"""A connection that waited longer is not used again: the balancer closes it soon, perhaps while a request is sent."""
+
 
 @dataclass(slots=True)
 class Outcomes:
@@ -34,19 +37,21 @@ class Outcomes:
 
 
 async def send(url: str, rate: float, seconds: float) -> Outcomes:
-    outcomes, idle = Outcomes(), list[Connection]()
+    outcomes, idle = Outcomes(), list[tuple[float, Connection]]()
     began = time.monotonic()
 
     async def one() -> None:
-        connection = idle.pop() if idle else Connection(url)
         body, sent_at = CanarySet.fresh().body(), time.monotonic()
+        since, connection = idle.pop() if idle else (sent_at, Connection(url))
+        if sent_at - since > _IDLE_S:
+            connection.close()
         try:
             answer = await connection.ask("POST", "/v1/templates", body)
         except OSError as error:
             outcomes.statuses[type(error).__name__] += 1
             return
-        idle.append(connection)
         now = time.monotonic()
+        idle.append((now, connection))
         outcomes.statuses[str(answer.status) if answer.code is None else f"{answer.status} {answer.code}"] += 1
         if answer.status == 201:
             outcomes.made_at.append(now - began)
@@ -63,7 +68,7 @@ async def send(url: str, rate: float, seconds: float) -> Outcomes:
                 outcomes.sent += 1
             await asyncio.sleep(0.005)
         outcomes.seconds = now
-    for connection in idle:
+    for _, connection in idle:
         connection.close()
     return outcomes
 

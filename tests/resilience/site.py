@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from service.store import keys
+from service.types import DEFAULT_TENANT
 from tests.cluster.cluster import Cluster
 from tests.cluster.members import Member
 from tests.resilience.faulty_worker import FOLDER_VARIABLE, Faults
@@ -76,14 +77,14 @@ class Site(Cluster):
     def templates(self) -> int:
         """How many the store keeps."""
         with self.store_admin() as admin:
-            return sum(1 for _ in admin.scan_iter(match=f"{keys.template_key('')}*", count=1000))
+            return sum(1 for _ in admin.scan_iter(match=f"{keys.template_key(DEFAULT_TENANT, '')}*", count=1000))
 
     def absent(self, template_ids: list[str]) -> list[str]:
         """Those of the templates that the store does not have."""
         with self.store_admin() as admin:
             pipeline = admin.pipeline(transaction=False)
             for template_id in template_ids:
-                pipeline.exists(keys.template_key(template_id))
+                pipeline.exists(keys.template_key(DEFAULT_TENANT, template_id))
             found = pipeline.execute()
             return [template_id for template_id, there in zip(template_ids, found, strict=True) if not there]
 

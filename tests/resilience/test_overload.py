@@ -17,12 +17,13 @@ from tests.resilience.site import Site
 
 SERVICE_S = 0.1
 """Of one set with one of two workers: twenty sets a second, which leaves the processors time."""
-LEAST_GOODPUT = 0.6
-"""Of the peak, on a machine that does other things as well; 0.9 is wanted, see docs/resilience.md."""
+LEAST_GOODPUT = 0.9
+LEAST_IN_SHORT = 0.75
+"""Of the peak: the short version counts some seconds only, beside other tests."""
 
 
 def test_ten_times_the_peak_is_shed_and_the_peak_is_done(
-    tmp_path: Path, count: Callable[[int, int], int], measured: Measure, default_pack_path: Path
+    tmp_path: Path, long: bool, count: Callable[[int, int], int], measured: Measure, default_pack_path: Path
 ) -> None:
     settings = {"COREFACE_LIMITS__REQUEST_TIMEOUT_S": "3", "COREFACE_MAX_BATCH_SETS": "4"}
     seconds = count(8, 300)
@@ -46,7 +47,7 @@ def test_ten_times_the_peak_is_shed_and_the_peak_is_done(
     assert set(outcomes.statuses) <= {"201", "429 overloaded", "504 deadline_exceeded"}
     assert outcomes.statuses.get("429 overloaded", 0) > outcomes.sent / 2
     assert outcomes.without_advice == 0
-    assert goodput >= LEAST_GOODPUT * peak
+    assert goodput >= (LEAST_GOODPUT if long else LEAST_IN_SHORT) * peak
     assert late == 0
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -19,19 +19,13 @@ from service.store import keys
 from service.store.answer_store import RedisAnswerStore
 from service.store.connection import connect_redis
 from service.store.template_store import RedisTemplateStore
+from service.types import DEFAULT_TENANT
 from tests.servers import RunningServer
+from tests.store.conftest import PATIENT_S
 from tests.store.samples import KEY, digest_of, make_material, make_template
 
 ANSWER = KeptAnswer(201, None, "/v1/templates/tpl-1", b'{"a secret": 1}')
 REQUEST, OTHER_REQUEST = digest_of("request"), digest_of("another request")
-PATIENT_S = 20.0
-
-
-@pytest.fixture
-async def redis(redis_server: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_server, timeout_s=PATIENT_S)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture
@@ -127,15 +121,15 @@ async def test_an_answer_goes_with_each_template_that_it_tells_of(
     answer = replace(ANSWER, template_ids=("tpl-1", "tpl-2"))
     await keep(store, answer)
     assert await look(store) == answer
-    before = await redis.hgetall(keys.template_key("tpl-2"))
+    before = await redis.hgetall(keys.template_key(DEFAULT_TENANT, "tpl-2"))
     await templates.erase("tpl-2")
     for _ in range(2):
         with pytest.raises(TemplateErasedError):
             await look(store)
-    await redis.hset(keys.template_key("tpl-2"), mapping={**before, b"key": b"another key"})
+    await redis.hset(keys.template_key(DEFAULT_TENANT, "tpl-2"), mapping={**before, b"key": b"another key"})
     with pytest.raises(StoreUnavailableError, match="cannot be opened"):
         await look(store)
-    await redis.delete(keys.template_key("tpl-2"))
+    await redis.delete(keys.template_key(DEFAULT_TENANT, "tpl-2"))
     with pytest.raises(TemplateNotFoundError):
         await look(store)
 

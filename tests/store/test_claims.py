@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from redis.asyncio import Redis
@@ -10,17 +10,10 @@ from service.errors import DeadlineExceededError
 from service.store.claims import Claim, Claims, new_claim
 from service.store.connection import connect_redis
 from tests.servers import RunningServer
+from tests.store.conftest import PATIENT_S
 
 LIFE_S = 3.0
 SHORT_LIFE_S = 0.3
-PATIENT_S = 20.0
-
-
-@pytest.fixture
-async def redis(redis_server: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_server, timeout_s=PATIENT_S)
-    yield client
-    await client.aclose()
 
 
 class Process:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +16,9 @@ from service.store.connection import connect_redis
 from service.store.records import encode_material
 from service.store.sealing import KeyRing
 from service.store.template_store import RedisTemplateStore
-from service.types import FacePolicy, Template
+from service.types import DEFAULT_TENANT, FacePolicy, Template
 from tests.servers import RunningServer, ServerKind
+from tests.store.conftest import PATIENT_S
 from tests.store.samples import (
     FINGERPRINT,
     KEY,
@@ -30,8 +31,6 @@ from tests.store.samples import (
 
 MATERIAL = make_material("a", "b")
 RETENTION = Retention(template_ttl_s=1000, embedding_ttl_s=100, tombstone_ttl_s=500)
-PATIENT_S = 10.0
-"""For servers that answer on a machine that is busy."""
 
 
 def make_store(redis: Redis, ring: KeyRing = (KEY,), retention: Retention = RETENTION) -> RedisTemplateStore:
@@ -41,13 +40,6 @@ def make_store(redis: Redis, ring: KeyRing = (KEY,), retention: Retention = RETE
 async def claim(store: RedisTemplateStore, set_key: str) -> Template | None:
     async with store.claim_set(set_key, PATIENT_S) as known:
         return known
-
-
-@pytest.fixture
-async def redis(redis_server: str) -> AsyncIterator[Redis]:
-    client = connect_redis(redis_server, timeout_s=PATIENT_S)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture
@@ -103,12 +95,12 @@ async def test_a_thousand_concurrent_puts_of_one_set_agree(store: RedisTemplateS
     found = await store.find_by_set("set")
     assert found is not None
     assert found.template_id == kept[0].template_id
-    assert len(await redis.keys(keys.template_key("*"))) == 1
+    assert len(await redis.keys(keys.template_key(DEFAULT_TENANT, "*"))) == 1
 
 
 async def test_a_dangling_index_is_replaced(store: RedisTemplateStore, redis: Redis) -> None:
     await store.put(make_template("tpl-1"), "set", MATERIAL)
-    await redis.delete(keys.template_key("tpl-1"))
+    await redis.delete(keys.template_key(DEFAULT_TENANT, "tpl-1"))
     assert await store.find_by_set("set") is None
     assert (await store.put(make_template("tpl-2"), "set", MATERIAL)).template_id == "tpl-2"
     found = await store.find_by_set("set")
@@ -137,8 +129,8 @@ async def test_erasing_leaves_nothing_but_a_tombstone(store: RedisTemplateStore,
             await store.get("tpl-1")
         with pytest.raises(TemplateErasedError):
             await store.erase("tpl-1")
-    assert await redis.hgetall(keys.template_key("tpl-1")) == {b"layout": b"2"}
-    assert 0 < await redis.ttl(keys.template_key("tpl-1")) <= RETENTION.tombstone_ttl_s
+    assert await redis.hgetall(keys.template_key(DEFAULT_TENANT, "tpl-1")) == {b"layout": b"2"}
+    assert 0 < await redis.ttl(keys.template_key(DEFAULT_TENANT, "tpl-1")) <= RETENTION.tombstone_ttl_s
     assert len(await redis.keys("*")) == 2  # the tombstone, and the embedding of another sample
     assert list(await store.get_embeddings([digest_of("c")], FINGERPRINT, FacePolicy.LARGEST)) == [digest_of("c")]
 
@@ -158,7 +150,7 @@ async def test_the_server_expires_what_is_kept(store: RedisTemplateStore, redis:
     for name, seconds in lives.items():
         limit = RETENTION.embedding_ttl_s if b":embedding:" in name else RETENTION.template_ttl_s
         assert limit - 60 < seconds <= limit
-    await redis.pexpire(keys.template_key("tpl-1"), 1)
+    await redis.pexpire(keys.template_key(DEFAULT_TENANT, "tpl-1"), 1)
     await asyncio.sleep(0.01)
     with pytest.raises(TemplateNotFoundError):
         await store.get("tpl-1")
@@ -178,7 +170,7 @@ async def test_cached_embeddings_come_back_by_digest(store: RedisTemplateStore) 
 
 async def test_a_damaged_or_swapped_cache_entry_is_a_miss(store: RedisTemplateStore, redis: Redis) -> None:
     await store.put_embeddings([make_embedded("a"), make_embedded("b")], FINGERPRINT, FacePolicy.LARGEST)
-    one, two = sorted(await redis.keys(b"coreface:embedding:*"))
+    one, two = sorted(await redis.keys(b"coreface:*:embedding:*"))
     sealed = await redis.get(one)
     assert isinstance(sealed, bytes)
     await redis.set(two, sealed)
@@ -190,7 +182,9 @@ async def test_a_damaged_or_swapped_cache_entry_is_a_miss(store: RedisTemplateSt
 async def test_a_template_moved_to_another_id_is_not_answered(store: RedisTemplateStore, redis: Redis) -> None:
     await store.put(make_template("tpl-1"), "one", MATERIAL)
     await store.put(make_template("tpl-2", "c"), "two", MATERIAL)
-    await redis.copy(keys.template_key("tpl-1"), keys.template_key("tpl-2"), replace=True)
+    await redis.copy(
+        keys.template_key(DEFAULT_TENANT, "tpl-1"), keys.template_key(DEFAULT_TENANT, "tpl-2"), replace=True
+    )
     with pytest.raises(StoreUnavailableError):
         await store.get("tpl-2")
 
@@ -234,11 +228,11 @@ async def test_what_a_template_was_made_of_is_kept_with_it(store: RedisTemplateS
 
 async def test_erasing_destroys_the_key_of_the_template(store: RedisTemplateStore, redis: Redis) -> None:
     await store.put(make_template(), "set", MATERIAL)
-    name = keys.template_key("tpl-1")
+    name = keys.template_key(DEFAULT_TENANT, "tpl-1")
     before = await redis.hgetall(name)
     assert {b"key", b"sealed", b"material"} < set(before)
     await store.put(make_template("tpl-2"), "other", MATERIAL)
-    other_key = await redis.hget(keys.template_key("tpl-2"), "key")
+    other_key = await redis.hget(keys.template_key(DEFAULT_TENANT, "tpl-2"), "key")
     await store.erase("tpl-1")
     assert await redis.hget(name, "key") is None
     await redis.hset(name, mapping={**before, b"key": other_key})
@@ -255,7 +249,7 @@ async def test_templates_are_listed_by_subject_until_they_are_gone(store: RedisT
     assert await store.list_subject("carla") == []
     await store.erase("tpl-0")
     assert [template.template_id for template in await store.list_subject("anna")] == ["tpl-1"]
-    await redis.delete(keys.template_key("tpl-1"))
+    await redis.delete(keys.template_key(DEFAULT_TENANT, "tpl-1"))
     assert await store.list_subject("anna") == []
     await store.erase("tpl-2")
     names = await redis.keys("*")
@@ -278,7 +272,9 @@ async def test_older_keys_of_the_ring_still_open(store: RedisTemplateStore, redi
 
 
 async def test_another_layout_is_named(store: RedisTemplateStore, redis: Redis) -> None:
-    await redis.hset(keys.template_key("tpl-1"), mapping={"sealed": b"x", "index": b"y", "layout": b"1"})
+    await redis.hset(
+        keys.template_key(DEFAULT_TENANT, "tpl-1"), mapping={"sealed": b"x", "index": b"y", "layout": b"1"}
+    )
     with pytest.raises(StoreUnavailableError, match="layout"):
         await store.get("tpl-1")
 
@@ -370,7 +366,7 @@ class TestUnfitServers:
 async def test_a_template_is_replaced_under_its_id_and_key(store: RedisTemplateStore, redis: Redis) -> None:
     old = make_template()
     await store.put(old, "old set", MATERIAL)
-    life = await redis.pttl(keys.template_key("tpl-1"))
+    life = await redis.pttl(keys.template_key(DEFAULT_TENANT, "tpl-1"))
     new = replace(old, fingerprint="n" * 32, norm=9.0)
     assert await store.replace(old, new, "new set")
     assert_same_template(await store.get("tpl-1"), new)
@@ -378,11 +374,11 @@ async def test_a_template_is_replaced_under_its_id_and_key(store: RedisTemplateS
     found = await store.find_by_set("new set")
     assert found is not None
     assert_same_template(found, new)
-    assert life - 10_000 < await redis.pttl(keys.template_key("tpl-1")) <= life
+    assert life - 10_000 < await redis.pttl(keys.template_key(DEFAULT_TENANT, "tpl-1")) <= life
     assert encode_material(await store.get_material("tpl-1")) == encode_material(MATERIAL)
     assert not await store.replace(old, new, "another"), "what is kept is not what was read"
     await store.erase("tpl-1")
-    assert sorted(await redis.keys("*")) == [keys.template_key("tpl-1").encode()]
+    assert sorted(await redis.keys("*")) == [keys.template_key(DEFAULT_TENANT, "tpl-1").encode()]
     with pytest.raises(TemplateErasedError):
         await store.replace(new, old, "old set")
 
