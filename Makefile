@@ -2,9 +2,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+AUDIT := .venv-audit
+AUDIT_BIN := $(AUDIT)/bin
 PACK ?= opencv-sface
+FLOORS := requirements/floors.txt
+LOCKS := cpu gpu
+# Each lock holds for every Python and platform that the service runs on, with the digests of all files of a version.
+# LOCK_OPTIONS=--upgrade takes the newest versions; without it a lock keeps what it has.
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --constraint $(FLOORS) --custom-compile-command 'make lock' $(LOCK_OPTIONS)
+UV ?= $(AUDIT_BIN)/uv
+SEMGREP = $(AUDIT_BIN)/semgrep scan --quiet --error --metrics off --disable-version-check
+PIP_AUDIT = $(AUDIT_BIN)/pip-audit --strict --disable-pip --progress-spinner off
 
-.PHONY: help install serve test cluster-test chaos lint bench clean
+.PHONY: help install serve test cluster-test chaos lint bench wheel lock sbom audit audit-code audit-dependencies clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -14,15 +25,21 @@ $(BIN)/python:
 	@echo "==> creating $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
+$(VENV)/.installed: pyproject.toml $(FLOORS) | $(BIN)/python
 	@echo "==> installing coreface[cpu]"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(FLOORS) --editable '.[cpu]'
 	@touch $@
 
-$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+$(VENV)/.installed-test: pyproject.toml $(FLOORS) | $(BIN)/python
 	@echo "==> installing coreface[cpu,video,train,test] (PyTorch included: a few minutes)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,video,train,test]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(FLOORS) --editable '.[cpu,video,train,test]'
 	@touch $@ $(VENV)/.installed
+
+$(AUDIT)/.installed: requirements/audit.txt
+	@echo "==> installing the audit tools"
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT_BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	@touch $@
 
 install: $(VENV)/.installed  ## Create .venv, install the service and its default pack.
 	@$(BIN)/coreface packs install $(PACK)
@@ -51,5 +68,37 @@ lint: $(VENV)/.installed-test  ## Lint, format, types and import rules.
 bench: install  ## Print the service's own figures on this machine (IMAGES=DIR).
 	@$(BIN)/coreface bench --images "$(or $(IMAGES),$(error name a folder with ten pictures of a face: make bench IMAGES=DIR))"
 
+wheel: $(AUDIT)/.installed  ## Build the wheel of the last commit into dist/, the same bytes wherever it is built.
+	@rm -rf build/source && mkdir -p build/source dist
+	@git archive HEAD | tar -x -C build/source
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(UV) build --quiet --wheel --no-create-gitignore --require-hashes \
+		--build-constraint requirements/build.txt --out-dir dist build/source
+	@sha256sum dist/*.whl
+
+lock: $(AUDIT)/.installed  ## Write the lock files requirements/*.txt again (LOCK_OPTIONS=--upgrade for newer versions).
+	@$(COMPILE) --extra cpu --extra video --output-file requirements/cpu.txt pyproject.toml
+	@$(COMPILE) --extra gpu --extra video --output-file requirements/gpu.txt pyproject.toml requirements/gpu.in
+	@$(COMPILE) --output-file requirements/build.txt requirements/build.in
+	@$(COMPILE) --output-file requirements/audit.txt requirements/audit.in
+
+sbom: $(AUDIT)/.installed  ## Write the bills of materials of the locks, dist/coreface-*.cdx.json (CycloneDX).
+	@mkdir -p dist
+	@for lock in $(LOCKS); do $(AUDIT_BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+		--of JSON --output-reproducible --output-file dist/coreface-$$lock.cdx.json requirements/$$lock.txt; done
+
+audit: audit-code audit-dependencies  ## Look for flaws in the code, and for published ones in what it stands on.
+
+audit-code: $(AUDIT)/.installed $(VENV)/.installed-test  ## bandit, semgrep with our own rules, and the tests of these rules.
+	@$(AUDIT_BIN)/bandit --quiet --recursive --configfile pyproject.toml service models docker
+	@$(SEMGREP) --config .semgrep/rules.yaml service models docker
+	@PATH="$(CURDIR)/$(AUDIT_BIN):$$PATH" $(BIN)/python -m pytest -q tests/supply_chain
+
+# The database of published flaws must know the one of the control: else it is not there, and has nothing to say.
+audit-dependencies: $(AUDIT)/.installed  ## pip-audit over the locks; fails where the database of flaws cannot be reached.
+	@mkdir -p build && echo 'jinja2==2.11.2' > build/control.txt
+	@$(PIP_AUDIT) --no-deps -r build/control.txt 2>&1 | grep -q '^Found .* known vulnerabilit' || { \
+		echo 'pip-audit does not find the flaws of jinja2 2.11.2: its database is out of reach, nothing was audited.'; exit 1; }
+	@for lock in $(LOCKS); do $(PIP_AUDIT) --require-hashes -r requirements/$$lock.txt || exit 1; done
+
 clean:  ## Remove what was built here (not the state directory).
-	@rm -rf $(VENV) build dist artefacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(AUDIT) build dist artefacts .pytest_cache .mypy_cache .ruff_cache .hypothesis

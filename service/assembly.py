@@ -10,7 +10,7 @@ from service.pipeline.stages import BatchObserver, unobserved
 from service.policies import consistency_limits, image_limits
 from service.protocols import FaceDetector, FaceEmbedder, InferenceSession
 from service.runtime.manifest import DetectorSpec, EmbedderSpec, InputRange, ModelFile
-from service.runtime.onnx import load_session, usable_cores
+from service.runtime.onnx import load_model, usable_cores
 from service.runtime.pack import Pack
 from service.settings import Settings
 from service.vision.aggregation import OnnxSetAggregator
@@ -92,7 +92,7 @@ def build_embedder(spec: EmbedderSpec, session: InferenceSession, *, batch_size:
 
 def open_pack_session(pack: Pack, settings: Settings, model: ModelFile) -> InferenceSession:
     """One of the pack's networks on the settings' device. Raises `DeviceUnavailableError` and `PackError`."""
-    return load_session(pack.model_path(model), device=settings.device, threads=settings.threads)
+    return load_model(pack, model, device=settings.device, threads=settings.threads)
 
 
 def _session_opener(pack: Pack, settings: Settings) -> SessionOpener:

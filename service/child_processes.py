@@ -53,7 +53,7 @@ def _become(parent_pid: int, death_signal: int, command: list[str]) -> None:
             sys.exit(f"prctl failed: {os.strerror(ctypes.get_errno())}")
         if os.getppid() != parent_pid:
             return  # the parent died before it could be watched
-    os.execv(command[0], command)  # noqa: S606 (no shell is wanted)
+    os.execv(command[0], command)  # noqa: S606 (no shell is wanted)  # nosec B606
 
 
 if __name__ == "__main__":

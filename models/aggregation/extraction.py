@@ -27,7 +27,7 @@ from service.assembly import build_detector, build_embedder
 from service.errors import SampleRejectedError
 from service.protocols import FaceDetector, FaceEmbedder
 from service.runtime.manifest import PIPELINE_VERSION, Manifest
-from service.runtime.onnx import load_session
+from service.runtime.onnx import load_model
 from service.runtime.pack import Pack
 from service.settings import Device
 from service.types import Detection, Embedding, FacePolicy
@@ -68,8 +68,8 @@ class PackVision:
     def load(cls, pack: Pack) -> PackVision:
         """One thread a network: images are spread over threads instead."""
         manifest = pack.manifest
-        detector = load_session(pack.model_path(manifest.detector), device=Device.CPU, threads=1)
-        embedder = load_session(pack.model_path(manifest.embedder), device=Device.CPU, threads=1)
+        detector = load_model(pack, manifest.detector, device=Device.CPU, threads=1)
+        embedder = load_model(pack, manifest.embedder, device=Device.CPU, threads=1)
         return cls(
             build_detector(manifest.detector, detector),
             build_embedder(manifest.embedder, embedder, batch_size=_CHUNK),

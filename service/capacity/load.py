@@ -24,7 +24,7 @@ def sizes_between(least: int, most: int) -> SizeOf:
 
 def poisson_arrivals(sets_per_s: float, count: int, size_of: SizeOf, seed: int) -> list[Arrival]:
     """`count` sets with exponential times between them."""
-    random_ = random.Random(seed)  # noqa: S311 (no secret depends on it)
+    random_ = random.Random(seed)  # noqa: S311 (no secret depends on it)  # nosec B311
     arrivals: list[Arrival] = []
     at_s = 0.0
     for _ in range(count):
@@ -35,5 +35,5 @@ def poisson_arrivals(sets_per_s: float, count: int, size_of: SizeOf, seed: int) 
 
 def set_sizes(count: int, size_of: SizeOf, seed: int) -> list[int]:
     """For clients in a closed loop, in the order in which they are sent."""
-    random_ = random.Random(seed)  # noqa: S311 (no secret depends on it)
+    random_ = random.Random(seed)  # noqa: S311 (no secret depends on it)  # nosec B311
     return [size_of(random_) for _ in range(count)]

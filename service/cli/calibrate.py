@@ -45,7 +45,7 @@ def calibrate(
     from service.assembly import build_local_engine
     from service.calibration.fitting import UnsupportedDataError, fit_calibration
     from service.calibration.site import MOST_PEOPLE, draw_site_groups
-    from service.runtime.onnx import load_session
+    from service.runtime.onnx import load_model
     from service.runtime.pack import load_pack
     from service.vision.aggregation import OnnxSetAggregator
 
@@ -61,7 +61,7 @@ def calibrate(
         if not people:
             raise CalibrationError("No usable face was found in any of the images.")
         aggregator = OnnxSetAggregator(
-            load_session(pack.model_path(pack.manifest.aggregator), device=settings.device, threads=settings.threads)
+            load_model(pack, pack.manifest.aggregator, device=settings.device, threads=settings.threads)
         )
         everyone, again = draw_site_groups(people, aggregator)
         several = sum(len(person) >= 2 for person in people)

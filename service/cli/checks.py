@@ -147,11 +147,11 @@ def _check_provider(settings: Settings) -> Check:
     from service.runtime.pack import load_pack
 
     try:
-        from service.runtime.onnx import available_providers, load_session
+        from service.runtime.onnx import available_providers, load_model
 
         pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
-        model = pack.model_path(pack.manifest.embedder)
-        provider = load_session(model, device=settings.device, threads=settings.threads).provider
+        model = pack.manifest.embedder
+        provider = load_model(pack, model, device=settings.device, threads=settings.threads).provider
     except CorefaceError as error:
         remedy = "Repair what is said above, or set COREFACE_DEVICE=cpu."
         return Check("execution provider", False, error.detail, remedy)

@@ -8,7 +8,7 @@ import numpy as np
 
 from service.errors import InferenceFailedError, PackError
 from service.runtime.manifest import InputRange
-from service.runtime.onnx import load_session
+from service.runtime.onnx import load_model
 from service.runtime.pack import Pack, load_pack
 from service.settings import Device
 from service.types import Embedding
@@ -42,7 +42,7 @@ def _run_detector(pack: Pack) -> None:
     spec = pack.manifest.detector
     detectors: dict[str, type[CanvasDetector]] = {"yunet": YuNetDetector, "scrfd": ScrfdDetector}
     detector = detectors[spec.algorithm](
-        load_session(pack.model_path(spec), device=Device.CPU, threads=0),
+        load_model(pack, spec, device=Device.CPU, threads=0),
         pixel_range=_pixel_range(spec.input_range),
         canvas_sides=spec.canvas_sides,
         upscale=spec.upscale,
@@ -55,7 +55,7 @@ def _run_detector(pack: Pack) -> None:
 def _run_embedder(pack: Pack) -> None:
     spec = pack.manifest.embedder
     embedder = OnnxFaceEmbedder(
-        load_session(pack.model_path(spec), device=Device.CPU, threads=0),
+        load_model(pack, spec, device=Device.CPU, threads=0),
         width=spec.width,
         pixel_range=_pixel_range(spec.input_range),
         batch_size=2,
@@ -67,7 +67,7 @@ def _run_embedder(pack: Pack) -> None:
 
 def _run_aggregator(pack: Pack) -> None:
     spec = pack.manifest.aggregator
-    aggregator = OnnxSetAggregator(load_session(pack.model_path(spec), device=Device.CPU, threads=0))
+    aggregator = OnnxSetAggregator(load_model(pack, spec, device=Device.CPU, threads=0))
     width = pack.manifest.embedder.width
     # One axis per sample: unit vectors, and no two alike.
     embeddings = [Embedding(np.eye(1, width, axis, np.float32)[0], 10.0 + axis) for axis in range(max(_SET_SIZES))]

@@ -15,6 +15,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from service.errors import DeviceUnavailableError, InferenceFailedError, OutOfMemoryError, PackError
 from service.runtime.external_data import names_external_data
+from service.runtime.manifest import ModelFile
+from service.runtime.pack import Pack
 from service.settings import Device
 
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -68,25 +70,39 @@ class OnnxSession:
         return [np.asarray(output) for output in outputs]
 
 
-def load_session(path: Path, *, device: Device, threads: int) -> OnnxSession:
-    """Load one ONNX file whose digest was checked before.
+def load_model(pack: Pack, model: ModelFile, *, device: Device, threads: int) -> OnnxSession:
+    """Load a network of a pack. The bytes that are run are those whose digest was checked.
 
     `threads`: threads of one forward pass, 0 for all cores that this process may use. With `cuda` the CUDA
     provider must really run; `auto` falls back to the CPU and logs why.
-    Raises `PackError` for a file that is no self-contained ONNX network, `DeviceUnavailableError`.
+    Raises `PackError` for a file that has another digest or is no self-contained ONNX network,
+    `DeviceUnavailableError`.
     """
-    model = _read_self_contained(path)
+    return _load(pack.read_model(model), model.file, device, threads)
+
+
+def load_session(path: Path, *, device: Device, threads: int) -> OnnxSession:
+    """The same for a file that is part of no pack yet."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PackError(f"{path.name} cannot be read: {error.strerror}.") from error
+    return _load(content, path.name, device, threads)
+
+
+def _load(model: bytes, name: str, device: Device, threads: int) -> OnnxSession:
+    _require_self_contained(model, name)
     if device is Device.CUDA or (device is Device.AUTO and CUDA_PROVIDER in onnxruntime.get_available_providers()):
-        session, reason = _open_on_cuda(model, path.name, threads)
+        session, reason = _open_on_cuda(model, name, threads)
         if session is not None:
-            return OnnxSession(session, path.name)
+            return OnnxSession(session, name)
         if device is Device.CUDA:
             raise DeviceUnavailableError(
                 f"The device is set to cuda, but {CUDA_PROVIDER} does not run: {reason} "
                 "Install coreface[gpu] and a CUDA driver, or set COREFACE_DEVICE=cpu."
             )
-        _logger.warning("device auto: %s runs on the CPU, because CUDA does not run: %s", path.name, reason)
-    return OnnxSession(_open(model, path.name, threads, [CPU_PROVIDER]), path.name)
+        _logger.warning("device auto: %s runs on the CPU, because CUDA does not run: %s", name, reason)
+    return OnnxSession(_open(model, name, threads, [CPU_PROVIDER]), name)
 
 
 def usable_cores() -> int:
@@ -102,15 +118,13 @@ def available_providers() -> tuple[str, ...]:
     return tuple(onnxruntime.get_available_providers())
 
 
-def _read_self_contained(path: Path) -> bytes:
+def _require_self_contained(model: bytes, name: str) -> None:
     try:
-        model = path.read_bytes()
         external = names_external_data(model)
-    except (OSError, ValueError) as error:
-        raise PackError(f"{path.name} cannot be read as an ONNX file: {error}") from error
+    except ValueError as error:
+        raise PackError(f"{name} cannot be read as an ONNX file: {error}") from error
     if external:
-        raise PackError(f"{path.name} keeps weights in other files (external data); such files are refused.")
-    return model
+        raise PackError(f"{name} keeps weights in other files (external data); such files are refused.")
 
 
 def _open_on_cuda(model: bytes, name: str, threads: int) -> tuple[onnxruntime.InferenceSession | None, str]:

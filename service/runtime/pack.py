@@ -39,6 +39,20 @@ class Pack:
     def model_path(self, model: ModelFile) -> Path:
         return self.directory / model.file
 
+    def read_model(self, model: ModelFile) -> bytes:
+        """The network, which has the manifest's digest: the file may be another one than when the pack was loaded.
+
+        Raises `PackError`.
+        """
+        path = self.model_path(model)
+        _require_plain(path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise PackError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+        _compare(path, hashlib.sha256(content).hexdigest(), model.sha256)
+        return content
+
 
 def load_pack(directory: Path, calibration: Path | None = None) -> Pack:
     """Read and verify the pack in `directory`: strict manifest, no links, sha256 of each model file.
@@ -51,12 +65,21 @@ def load_pack(directory: Path, calibration: Path | None = None) -> Pack:
         raise PackNotInstalledError(
             f"Pack {directory.name!r} is not installed; run `coreface packs install {directory.name}`."
         )
+    _require_plain(directory / MANIFEST_FILE)
     manifest = _read(directory / MANIFEST_FILE, Manifest)
     for model in manifest.model_files:
         verify_file(directory / model.file, model.sha256)
-    path = calibration or directory / CALIBRATION_FILE
-    measured = _read_calibration(path, manifest) if calibration or path.is_file() else None
-    return Pack(directory, manifest, measured)
+    return Pack(directory, manifest, _find_calibration(directory, calibration, manifest))
+
+
+def _find_calibration(directory: Path, site: Path | None, manifest: Manifest) -> Calibration | None:
+    if site is not None:
+        return _read_calibration(site, manifest)
+    path = directory / CALIBRATION_FILE
+    if not (path.exists() or path.is_symlink()):
+        return None
+    _require_plain(path)
+    return _read_calibration(path, manifest)
 
 
 def _read_calibration(path: Path, manifest: Manifest) -> Calibration:
@@ -77,11 +100,18 @@ def file_sha256(path: Path) -> str:
 
 def verify_file(path: Path, sha256: str) -> None:
     """Raises `PackError` unless `path` is a plain file with this digest."""
+    _require_plain(path)
+    _compare(path, file_sha256(path), sha256)
+
+
+def _require_plain(path: Path) -> None:
     if path.is_symlink() or not path.is_file():
         raise PackError(f"Pack file {path.name!r} is missing or is a link.")
-    actual = file_sha256(path)
-    if actual != sha256:
-        raise PackError(f"Pack file {path.name!r} has sha256 {actual}, expected {sha256}. Install the pack again.")
+
+
+def _compare(path: Path, actual: str, expected: str) -> None:
+    if actual != expected:
+        raise PackError(f"Pack file {path.name!r} has sha256 {actual}, expected {expected}. Install the pack again.")
 
 
 def _read(path: Path, model: type[_Model]) -> _Model:

@@ -17,10 +17,27 @@ def test_every_container_is_confined_watched_and_bounded(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["security_opt"] == ["no-new-privileges:true"]  # and so Docker's own seccomp profile
+    assert service["pids_limit"] > 0
     assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
     assert service["mem_limit"]
     assert re.search(r":v?\d+\.\d+", service["image"]) or name in OWN
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_container_reaches_the_host(name: str) -> None:
+    loosened = {"privileged", "cap_add", "devices", "network_mode", "pid", "ipc", "userns_mode", "cgroup_parent", "uts"}
+    assert not loosened & set(SERVICES[name])
+    assert not any("docker.sock" in volume for volume in SERVICES[name].get("volumes", []))
+    # Nobody is made root; what an image runs as is its own affair, and ours run as 10001.
+    assert SERVICES[name].get("user", "1").partition(":")[0] not in ("0", "root")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_our_own_containers_need_no_shell(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+    assert isinstance(SERVICES[name]["command"], list)
+    assert "entrypoint" not in SERVICES[name]
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -43,9 +43,13 @@ def test_the_final_image_runs_as_nobody_with_nothing_to_build_with(path: Path) -
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
 def test_what_is_installed(path: Path) -> None:
     text = path.read_text()
-    # Of the two halves, the one that serves: PyTorch is in `train`.
-    extras = re.findall(r'"\.\[([a-z,]+)\]"', text)
-    assert extras == [f"{path.suffix[1:]},video"]
+    installs = re.findall(r"-m pip install (.*?)(?=\n\S|&&)", text.replace("\\\n", " "), re.DOTALL)
+    locked, built, own = (" ".join(install.split()) for install in installs)
+    digests = "--no-cache-dir --only-binary=:all: --require-hashes"
+    assert locked == f"{digests} -r requirements/{path.suffix[1:]}.txt"
+    assert built == f"{digests} -r requirements/build.txt"
+    # The service itself, from the source beside the Dockerfile, and nothing else of what it asks for.
+    assert own == "--no-cache-dir --no-deps /opt/build/wheels/coreface-*.whl"
     assert "packs install opencv-sface" in text
     (image,) = re.findall(r"^ARG PYTHON_IMAGE=python:(\d+)\.(\d+)\.(\d+)-slim-\w+$", text, re.MULTILINE)
     assert tuple(map(int, image)) >= (3, 11, 0)
@@ -61,6 +65,23 @@ def test_what_is_copied_is_let_in(path: Path) -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", path.read_text(), re.MULTILINE)
     assert {name for names in copied for name in names.split()} == let_in
     assert all((ROOT / name).exists() for name in let_in)
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_nothing_that_runs_needs_a_shell(path: Path) -> None:
+    stage = final_stage(path)
+    commands = re.findall(r"^\s*(?:HEALTHCHECK .*\\\n\s*)?(?:ENTRYPOINT|CMD) (.+)$", stage, re.MULTILINE)
+    assert len(commands) == 3
+    assert all(command.startswith("[") for command in commands)
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_what_the_service_runs_from_is_not_its_own_to_change(path: Path) -> None:
+    stage = final_stage(path)
+    assert not re.search(r"--chown|chown|chmod", stage)
+    owned = re.findall(r"--owner=10001 --group=10001 --mode=0700 (\S+)$", stage, re.MULTILINE)
+    assert owned == ["/var/lib/coreface"]
+    assert not re.search(r"^(ADD|VOLUME) |https?://", stage, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("status", "expected"), [(200, 0), (503, 1)])

@@ -68,6 +68,47 @@ def test_pods_meet_the_restricted_standard(name: str) -> None:
     assert f"USER {user}:{user}\n" in (ROOT / "docker" / "Dockerfile.cpu").read_text()
 
 
+def workloads() -> list[dict[str, Any]]:
+    """Pod specifications of everything that runs, patches and the trial's store included."""
+    overlays = [path for path in sorted((KUBERNETES / "overlays").rglob("*.yaml")) if path.name != "kustomization.yaml"]
+    objects = [*OBJECTS, *(document for path in overlays for document in load_all(path))]
+    return [entry["spec"]["template"]["spec"] for entry in objects if entry["kind"] in ("Deployment", "StatefulSet")]
+
+
+def test_nothing_reaches_the_node_or_needs_a_shell() -> None:
+    specs = workloads()
+    assert len(specs) == len(DEPLOYMENTS) + 2
+    for spec in specs:
+        assert not {"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"} & set(spec)
+        assert not any("hostPath" in volume for volume in spec.get("volumes", []))
+        for own in [*spec["containers"], *spec.get("initContainers", [])]:
+            assert "command" not in own
+            assert not [name for name in own if name.endswith("Probe") and "exec" in own[name]]
+            assert "lifecycle" not in own
+
+
+def test_no_patch_loosens_what_the_base_confines() -> None:
+    patch = load_yaml(KUBERNETES / "overlays" / "gpu" / "worker-gpu.yaml")
+    assert "securityContext" not in patch["spec"]["template"]["spec"]
+    assert "securityContext" not in container([patch], "coreface-worker")
+
+
+def test_the_store_of_the_trial_is_confined_too() -> None:
+    objects = load_all(KUBERNETES / "overlays" / "trial" / "store.yaml")
+    spec = find_object(objects, "StatefulSet", "coreface-store")["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] > 0
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    [store] = spec["containers"]
+    assert store["securityContext"] == container(OBJECTS, "coreface-api")["securityContext"]
+
+
+def test_the_namespace_refuses_pods_that_are_not_confined() -> None:
+    labels = find_object(OBJECTS, "Namespace", "coreface")["metadata"]["labels"]
+    assert {labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "audit", "warn")} == {"restricted"}
+
+
 @pytest.mark.parametrize("name", DEPLOYMENTS)
 def test_no_service_of_the_namespace_becomes_a_setting(name: str) -> None:
     # Kubernetes would set COREFACE_PORT=tcp://... for a Service named coreface.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from pathlib import Path
@@ -11,9 +12,18 @@ import onnxruntime
 import pytest
 
 from service.errors import DeviceUnavailableError, InferenceFailedError, OutOfMemoryError, PackError
-from service.runtime.onnx import CPU_PROVIDER, CUDA_PROVIDER, OnnxSession, available_providers, load_session
+from service.runtime.onnx import (
+    CPU_PROVIDER,
+    CUDA_PROVIDER,
+    OnnxSession,
+    available_providers,
+    load_model,
+    load_session,
+)
+from service.runtime.pack import load_pack
 from service.settings import Device
 from tests.runtime.networks import doubling_network, with_external_data, write_network
+from tests.runtime.packs import manifest_values, write_pack
 
 HAS_CUDA = CUDA_PROVIDER in onnxruntime.get_available_providers()
 
@@ -70,6 +80,34 @@ def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
     path = write_network(tmp_path / "outside.onnx", with_external_data(doubling_network(), "weights.bin"))
     with pytest.raises(PackError, match="external data"):
         load_session(path, device=Device.CPU, threads=1)
+
+
+def test_a_network_of_a_pack_is_run_from_the_bytes_that_were_checked(tmp_path: Path) -> None:
+    content = doubling_network().SerializeToString()
+    values = manifest_values()
+    values["embedder"]["sha256"] = hashlib.sha256(content).hexdigest()
+    write_pack(tmp_path, values)
+    (tmp_path / "embedder.onnx").write_bytes(content)
+    pack = load_pack(tmp_path)
+    session = load_model(pack, pack.manifest.embedder, device=Device.CPU, threads=1)
+    assert session.input_names == ("values",)
+    other = bytearray(content)
+    other[-1] ^= 1
+    (tmp_path / "embedder.onnx").write_bytes(other)
+    with pytest.raises(PackError, match="sha256"):
+        load_model(pack, pack.manifest.embedder, device=Device.CPU, threads=1)
+
+
+def test_external_data_of_a_pack_is_refused_whatever_its_digest(tmp_path: Path) -> None:
+    content = with_external_data(doubling_network(), "weights.bin").SerializeToString()
+    values = manifest_values()
+    values["embedder"]["sha256"] = hashlib.sha256(content).hexdigest()
+    write_pack(tmp_path, values)
+    (tmp_path / "embedder.onnx").write_bytes(content)
+    (tmp_path / "weights.bin").write_bytes(np.full(4, 2, np.float32).tobytes())
+    pack = load_pack(tmp_path)
+    with pytest.raises(PackError, match="external data"):
+        load_model(pack, pack.manifest.embedder, device=Device.CPU, threads=1)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\x01\x02", b"not a network", b"\x08\x0a"])

@@ -10,7 +10,7 @@ import pytest
 from service.errors import PackError, PackNotInstalledError
 from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE, load_pack
 from tests.calibrations import make_calibration
-from tests.runtime.packs import CONTENTS, write_pack
+from tests.runtime.packs import CONTENTS, manifest_values, write_pack
 
 
 @pytest.fixture
@@ -78,12 +78,51 @@ def test_a_missing_file_is_refused(directory: Path, name: str) -> None:
         load_pack(directory)
 
 
-def test_a_link_is_refused_even_to_the_right_bytes(directory: Path, tmp_path: Path) -> None:
-    real = tmp_path / "elsewhere.onnx"
-    (directory / "detector.onnx").rename(real)
-    (directory / "detector.onnx").symlink_to(real)
+@pytest.mark.parametrize("name", [*CONTENTS, MANIFEST_FILE, CALIBRATION_FILE])
+def test_a_link_is_refused_even_to_the_right_bytes(directory: Path, tmp_path: Path, name: str) -> None:
+    write_calibration(directory / CALIBRATION_FILE, load_pack(directory).fingerprint)
+    real = tmp_path / "elsewhere"
+    (directory / name).rename(real)
+    (directory / name).symlink_to(real)
+    with pytest.raises(PackError, match=f"{name}.*link"):
+        load_pack(directory)
+
+
+def test_a_calibration_that_leads_nowhere_is_not_taken_for_none(directory: Path, tmp_path: Path) -> None:
+    (directory / CALIBRATION_FILE).symlink_to(tmp_path / "absent")
     with pytest.raises(PackError, match="link"):
         load_pack(directory)
+
+
+def test_a_sites_calibration_may_be_mounted_as_a_link(directory: Path, tmp_path: Path) -> None:
+    write_calibration(tmp_path / "mounted.json", load_pack(directory).fingerprint)
+    (tmp_path / "site.json").symlink_to(tmp_path / "mounted.json")
+    assert load_pack(directory, tmp_path / "site.json").calibration is not None
+
+
+@pytest.mark.parametrize(
+    "file", ["../elsewhere.onnx", "sub/../../elsewhere.onnx", "/etc/hostname", "..", "a\\b", "a\nb"]
+)
+def test_no_name_leads_out_of_the_pack(directory: Path, tmp_path: Path, file: str) -> None:
+    (directory / "detector.onnx").rename(tmp_path / "elsewhere.onnx")
+    values = manifest_values()
+    values["detector"]["file"] = file
+    (directory / MANIFEST_FILE).write_text(json.dumps(values))
+    with pytest.raises(PackError, match=r"no valid manifest \(detector\.file"):
+        load_pack(directory)
+
+
+@pytest.mark.parametrize("name", list(CONTENTS))
+def test_what_is_read_later_is_checked_again(directory: Path, name: str) -> None:
+    pack = load_pack(directory)
+    [model] = [model for model in pack.manifest.model_files if model.file == name]
+    assert pack.read_model(model) == CONTENTS[name]
+    (directory / name).write_bytes(b"another network")
+    with pytest.raises(PackError, match=f"{name}.*sha256"):
+        pack.read_model(model)
+    (directory / name).unlink()
+    with pytest.raises(PackError, match=name):
+        pack.read_model(model)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"schema_version": 1'])
