@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from service.api.application import build_application
 from service.api.dependencies import ServiceParts
+from service.api.doors import Doors
 from service.api.idempotency import IdempotentAnswers
 from service.calibration.calibrator import PackCalibrator
 from service.engine.local import LocalEngine
@@ -42,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     def open_parts(metrics: Metrics) -> AbstractAsyncContextManager[ServiceParts]:
         return _open_parts(settings, redis_url, pack, ring, metrics)
 
-    return build_application(open_parts)
+    return build_application(open_parts, Doors(settings.host, settings.admin_port, settings.allowed_hosts))
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request
 
 from service.api.idempotency import IdempotentAnswers
 from service.observability.metrics import Metrics
@@ -32,6 +32,11 @@ class ServiceParts:
     answers: IdempotentAnswers
     limits: Limits
     metrics: Metrics
+
+
+def metrics_of(app: FastAPI) -> Metrics:
+    """Those that `build_application` gave it; they count from before the parts are open."""
+    return cast(Metrics, app.state.metrics)
 
 
 def _parts(request: Request) -> ServiceParts:

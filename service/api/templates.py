@@ -30,6 +30,7 @@ from service.errors import (
     RequestTooLargeError,
     SamplesMismatchError,
     SetQuarantinedError,
+    SlowRequestError,
     StoreUnavailableError,
     TemplateErasedError,
     TemplateNotFoundError,
@@ -41,6 +42,7 @@ from service.pipeline.template_creation import CreatedTemplate
 
 UPLOAD_ERRORS = (
     InvalidRequestError,
+    SlowRequestError,
     RequestTooLargeError,
     TooManySamplesError,
     UnsupportedContentTypeError,

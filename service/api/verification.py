@@ -31,6 +31,7 @@ from service.errors import (
     RequestError,
     RequestTooLargeError,
     SealedTemplateExpiredError,
+    SlowRequestError,
     StoreUnavailableError,
     TemplateErasedError,
     TemplateNotFoundError,
@@ -63,6 +64,7 @@ _SIDE_ERRORS = (
 _POINT_ERRORS = (UnknownOperatingPointError, UnsupportedOperatingPointError)
 _BATCH_ERRORS = (
     InvalidRequestError,
+    SlowRequestError,
     RequestTooLargeError,
     UnsupportedContentTypeError,
     StoreUnavailableError,

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,7 +38,7 @@ def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None
         settings.packs_path / settings.pack, settings.calibration_path
     )  # its error is told better here than by three children
     url = _url(settings)
-    _report(f"this service will answer on {url} (documentation: {url}/docs)")
+    _report(f"this service will answer on {url} (documentation: {_url(settings, settings.admin_port)}/docs)")
     if settings.host not in ("127.0.0.1", "localhost", "::1"):
         _report("it has no authentication of its own: let only trusted networks reach it")
     # -P: a folder `service` where the operator happens to be must not be taken for this one.
@@ -88,17 +88,25 @@ def openapi() -> None:
 def _run_api(settings: Settings) -> None:
     from service.api.http_server import serve_http
     from service.app import create_app
-    from service.http_listening import open_listener
+    from service.http_listening import allow_open_files, open_listener
 
     application = create_app(settings)
+    allow_open_files(settings.limits.max_connections)
     remedy = "Choose another --host or --port."
-    with open_listener(settings.host, settings.port, who="The API", remedy=remedy) as listener:
+    admin_remedy = "Choose another COREFACE_ADMIN_PORT."
+    with ExitStack() as stack:
+        listeners = [
+            stack.enter_context(open_listener(settings.host, port, who="The API", remedy=remedy))
+            for port, remedy in ((settings.port, remedy), (settings.admin_port, admin_remedy))
+            if port is not None
+        ]
         asyncio.run(
             serve_http(
                 application,
-                listener,
+                listeners,
                 drain_delay_s=settings.drain_delay_s,
-                request_timeout_s=settings.limits.request_timeout_s,
+                limits=settings.limits,
+                admin_port=settings.admin_port,
             )
         )
 
@@ -122,9 +130,10 @@ def _as_child() -> Iterator[None]:
         raise typer.Exit(SETUP_FAILED) from error
 
 
-def _url(settings: Settings) -> str:
+def _url(settings: Settings, port: int | None = None) -> str:
+    """`port`: another than that of the API."""
     host = _WILDCARDS.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port or settings.port}"
 
 
 def _report(text: str) -> None:

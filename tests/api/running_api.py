@@ -10,13 +10,15 @@ from pathlib import Path
 from types import TracebackType
 
 import httpx
-import uvicorn
 
 from service.api.application import build_application
 from service.api.dependencies import ServiceParts
+from service.api.doors import NO_DOORS, Doors
+from service.api.http_server import build_server
 from service.api.idempotency import IdempotentAnswers
 from service.calibration.calibrator import PackCalibrator
 from service.calibration.quality_scale import QualityScale
+from service.http_listening import open_listener
 from service.observability.metrics import Metrics
 from service.pipeline.batch_verification import BatchVerifier
 from service.pipeline.template_creation import CreationPolicy, TemplateCreator
@@ -51,7 +53,13 @@ class RunningApi:
     """Start it as a context manager; ask it through `client`. Its store is real."""
 
     def __init__(
-        self, redis_url: str, limits: Limits, pack: Pack | None = None, *, claim_life_s: float = CLAIM_LIFE_S
+        self,
+        redis_url: str,
+        limits: Limits,
+        pack: Pack | None = None,
+        *,
+        claim_life_s: float = CLAIM_LIFE_S,
+        doors: Doors = NO_DOORS,
     ) -> None:
         self.limits = limits
         self._claim_life_s = claim_life_s
@@ -59,9 +67,12 @@ class RunningApi:
         self.sealer = AesGcmTemplateSealer((_KEY,))
         self._redis_url = redis_url
         self.pack = pack or make_pack()
-        self.application = build_application(self._open_parts)
-        config = uvicorn.Config(self.application, host="127.0.0.1", port=0, log_config=None, access_log=False)
-        self._server = uvicorn.Server(config)
+        self.application = build_application(self._open_parts, doors)
+        self._listeners = [open_listener("127.0.0.1", 0, who="The API", remedy="")]
+        if doors.admin_port is not None:
+            self._listeners.append(open_listener("127.0.0.1", doors.admin_port, who="The API", remedy=""))
+        self.port: int = self._listeners[0].getsockname()[1]
+        self._server = build_server(self.application, limits, doors.admin_port)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     @asynccontextmanager
@@ -106,7 +117,11 @@ class RunningApi:
         await redis.aclose()
 
     def _run(self) -> None:
-        asyncio.run(self._server.serve())
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        async with self.application.router.lifespan_context(self.application):
+            await self._server.serve(sockets=self._listeners)
 
     def __enter__(self) -> RunningApi:
         self._thread.start()
@@ -114,7 +129,6 @@ class RunningApi:
             if not self._thread.is_alive():
                 raise RuntimeError("the server did not start")
             self._thread.join(0.01)
-        self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20.0)
         return self
 
