@@ -20,7 +20,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _REQUEST_LINE = re.compile(rb"[^ ]+ (?:/[^ ]*|\*) HTTP/1\.[01]")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
-_DETAILS = {
+_DETAILS: dict[int, str] = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The header, or a line between chunks, is too long.",
     HTTPStatus.NOT_IMPLEMENTED: "Of all transfer codings, `chunked` alone is understood.",
 }

@@ -48,8 +48,9 @@ def test_requests_as_clients_send_them_are_read(head: bytes, piece: int) -> None
     heads(), st.sampled_from([b"\n", b"\r", b"\r\n ", b"\x00", b"\x7f", b"\r\nHost: a", b"\r\nContent-Length: 1, 1"])
 )
 def test_one_disturbance_anywhere_in_its_fields_is_refused(head: bytes, disturbance: bytes) -> None:
-    at = head.index(b"\r\n")
-    for place in range(at, len(head) - 3, 7):
+    for place in range(head.index(b"\r\n"), len(head) - 3):
+        if head[place - 1 : place] == b"\n":
+            continue  # at the begin of a line it may be the end of the head, and what follows another matter
         disturbed = head[:place] + disturbance + head[place:]
         with pytest.raises(h11.RemoteProtocolError):
             events(disturbed + b"GET / HTTP/1.1\r\nHost: b\r\n\r\n", 1000)
