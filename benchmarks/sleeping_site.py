@@ -35,7 +35,8 @@ class CpuTimes:
 class SleepingSite:
     """One Redis server, one API process, and as many workers as are asked for."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, api: Sequence[str] = ("service", "api")) -> None:
+        """`api`: module and words that run an API process when a port is added to them."""
         self._directory = directory
         self._store = StoreServer(directory / "store", free_port(), max_memory="1gb")
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("COREFACE_")} | {
@@ -47,8 +48,12 @@ class SleepingSite:
         }
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self._api = self._member("api", ["service", "api", "--port", str(port)], f"{self.url}/health/live")
+        self._api = self._member("api", [*api, "--port", str(port)], f"{self.url}/health/live")
         self._workers: list[Member] = []
+
+    @property
+    def api_pid(self) -> int:
+        return self._api.pid
 
     def __enter__(self) -> SleepingSite:
         try:

@@ -11,7 +11,9 @@ from redis.asyncio import Redis
 from service.access.api_keys import Pepper
 from service.access.authentication import Authenticator, KeyAuthenticator, OpenDoor
 from service.api.application import build_application
+from service.api.audit_trail import AuditTrail
 from service.api.dependencies import ServiceParts
+from service.api.doors import Doors
 from service.engine.local import LocalEngine
 from service.engine.remote import RemoteEngine
 from service.errors import SetupError
@@ -43,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
     def open_parts(metrics: Metrics) -> AbstractAsyncContextManager[ServiceParts]:
         return _open_parts(settings, redis_url, pack, ring, metrics)
 
-    return build_application(open_parts)
+    return build_application(open_parts, Doors(settings.host, settings.admin_port, settings.allowed_hosts))
 
 
 @asynccontextmanager
@@ -76,7 +78,7 @@ async def _open_parts(
             engine,
             lambda tenant: redis_stores(redis, ring, settings, tenant),
             _authenticator(settings, redis, ring),
-            audit_log,
+            AuditTrail(audit_log, settings.trusted_proxies or ()),
             metrics,
         )
     finally:

@@ -5,8 +5,10 @@
     |  +- InvalidRequestError              400 invalid_request
     |  +- InvalidIdempotencyKeyError       400 invalid_idempotency_key
     |  +- UnsupportedContentTypeError      415 unsupported_content_type
+    |  +- SlowRequestError                 408 request_timeout
     |  +- RequestTooLargeError             413 request_too_large
     |  +- TooManySamplesError              413 too_many_samples
+    |  +- MisdirectedRequestError          421 misdirected_request
     |  +- NoSamplesError                   422 no_samples
     |  +- NoUsableSampleError              422 no_usable_sample       (with the report of every sample)
     |  +- InconsistentSetError             422 inconsistent_set       (with the report of every sample)
@@ -32,6 +34,7 @@
     |  +- AuditUnavailableError            503 audit_unavailable      (with Retry-After)
     |  +- NotReadyError                    503 not_ready              (with Retry-After)
     |  +- StoreUnavailableError            503 store_unavailable      (with Retry-After)
+    |  +- TooManyConnectionsError          503 too_many_connections   (with Retry-After)
     |  +- DeadlineExceededError            504 deadline_exceeded
     |  +- InferenceFailedError             500 inference_failed
     |  +- OutOfMemoryError                 503 out_of_memory          (even for one picture; Retry-After)
@@ -107,6 +110,12 @@ class UnsupportedContentTypeError(RequestError):
     title = "Unsupported content type"
 
 
+class SlowRequestError(RequestError):
+    code = "request_timeout"
+    status = 408
+    title = "Request did not arrive in time"
+
+
 class RequestTooLargeError(RequestError):
     code = "request_too_large"
     status = 413
@@ -117,6 +126,12 @@ class TooManySamplesError(RequestError):
     code = "too_many_samples"
     status = 413
     title = "Too many samples in one set"
+
+
+class MisdirectedRequestError(RequestError):
+    code = "misdirected_request"
+    status = 421
+    title = "Not a name of this service"
 
 
 class NoSamplesError(RequestError):
@@ -286,6 +301,13 @@ class StoreUnavailableError(ServiceError):
     status = 503
     title = "Template store unavailable"
     retry_after_s = 2
+
+
+class TooManyConnectionsError(ServiceError):
+    code = "too_many_connections"
+    status = 503
+    title = "Too many connections"
+    retry_after_s = 1
 
 
 class DeadlineExceededError(ServiceError):

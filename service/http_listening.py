@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,11 @@ import uvicorn
 from service.errors import SetupError
 
 _BACKLOG = 512
+_SEND_BUFFER_BYTES = 128 * 1024
+"""Linux takes twice as much. By itself it would keep megabytes for a client that reads slowly or not at all, and tell a
+connection of any progress only after a third of them."""
+_OTHER_FILES = 256
+"""Of a process beside its clients' connections: those to the store, its log, its libraries."""
 
 
 def open_listener(host: str, port: int, *, who: str, remedy: str) -> socket.socket:
@@ -26,12 +32,29 @@ def open_listener(host: str, port: int, *, who: str, remedy: str) -> socket.sock
         raise _cannot_listen(host, port, who, remedy, error) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise _cannot_listen(host, port, who, remedy, error) from error
     return listener
+
+
+def allow_open_files(connections: int) -> None:
+    """Let this process hold so many connections, and a quarter more for those that are told they are too many. Raises
+    `SetupError` where the system does not allow it."""
+    wanted = connections + connections // 4 + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (ValueError, OSError) as error:
+        raise SetupError(
+            f"{connections} connections need {wanted} open files, and this process may have {hard}: raise `ulimit -Hn` "
+            "or lower COREFACE_LIMITS__MAX_CONNECTIONS."
+        ) from error
 
 
 class SignalFreeServer(uvicorn.Server):

@@ -7,10 +7,30 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self, TypeVar
 
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_Item = TypeVar("_Item")
+
+
+def _split(text: object) -> object:
+    return [item.strip() for item in text.split(",") if item.strip()] if isinstance(text, str) else text
+
+
+CommaList = Annotated[tuple[_Item, ...], Field(min_length=1), NoDecode, BeforeValidator(_split)]
+"""Of a text with commas."""
+HostName = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$")]
 
 
 class Device(StrEnum):
@@ -39,6 +59,13 @@ class Limits(BaseModel):
         8.0, description="Smallest distance between the eyes of a usable face, pixels."
     )
     request_timeout_s: PositiveFloat = Field(30.0, description="Time for one template, seconds.")
+    header_timeout_s: PositiveFloat = Field(
+        8.0,
+        description="Time for a request's header, and for the rest of a body that was answered before it was there, "
+        "seconds.",
+    )
+    body_pace_s: PositiveFloat = Field(5.0, description="Time for each further 5000 bytes of a body, seconds.")
+    max_connections: PositiveInt = Field(2000, description="Connections to one API process, before 503.")
     max_waiting_sets: PositiveInt = Field(
         256, description="Sets that wait for their turn, per API process, before 429."
     )
@@ -117,6 +144,22 @@ class Settings(BaseSettings):
     )
     raw_scores_per_day: PositiveInt = Field(
         20, description="Exact scores that one API key may have of one template in a day."
+    )
+    admin_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port of the API's documentation and metrics, which are not on `COREFACE_PORT` then; health is on "
+        "both; unset: all on `COREFACE_PORT`.",
+    )
+    allowed_hosts: CommaList[HostName] | None = Field(
+        None,
+        description="Names and addresses that the `Host` of a request may have, with commas, without ports; `*`: any; "
+        "unset: on loopback `localhost`, `127.0.0.1` and `[::1]`, else any.",
+    )
+    trusted_proxies: CommaList[IPvAnyNetwork] | None = Field(
+        None,
+        description="Networks whose `X-Forwarded-For` is believed, with commas, such as `10.0.0.0/8`; unset: none.",
     )
     worker_port: int | None = Field(
         None,

@@ -14,7 +14,6 @@ from service.api.dependencies import ServiceParts, TenantParts
 from service.api.idempotency import IdempotentAnswers
 from service.calibration.calibrator import PackCalibrator
 from service.calibration.quality_scale import QualityScale
-from service.observability.audit import AuditLog
 from service.observability.metrics import Metrics
 from service.pipeline.batch_verification import BatchVerifier
 from service.pipeline.template_creation import CreationPolicy, TemplateCreator
@@ -60,12 +59,11 @@ def assemble_service(
     engine: TemplateEngine,
     stores_of: Callable[[str], TenantStores],
     authenticator: Authenticator,
-    audit_log: AuditLog,
+    audit: AuditTrail,
     metrics: Metrics,
 ) -> ServiceParts:
     """The pipelines around an engine and stores; opens nothing."""
     calibrator = PackCalibrator(pack.calibration)
-    audit = AuditTrail(audit_log)
 
     def assemble(tenant: str) -> TenantParts:
         stores = stores_of(tenant)

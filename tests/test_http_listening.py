@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import resource
 import socket
+from collections.abc import Iterator
 
 import pytest
 
 from service.errors import SetupError
-from service.http_listening import open_listener
+from service.http_listening import allow_open_files, open_listener
 
 
 def test_connections_send_at_once() -> None:
@@ -32,3 +34,28 @@ def test_a_taken_port_is_told_with_its_remedy() -> None:
 def test_an_address_of_another_machine_is_told() -> None:
     with pytest.raises(SetupError, match=r"The API cannot listen on 192\.0\.2\.1:0: "):
         open_listener("192.0.2.1", 0, who="The API", remedy="")
+
+
+@pytest.fixture
+def few_files() -> Iterator[int]:
+    """This process may have few open files, unless it asks for more; how many it may have at most."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    yield hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_open_files_are_asked_for_as_connections_need_them(few_files: int) -> None:
+    allow_open_files(100)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 1024
+    allow_open_files(1000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert 1250 <= soft < 2000
+    assert hard == few_files
+
+
+def test_connections_that_the_system_does_not_allow_are_told_with_the_remedy(few_files: int) -> None:
+    if few_files == resource.RLIM_INFINITY:
+        pytest.skip("this system allows any number of open files")
+    with pytest.raises(SetupError, match="COREFACE_LIMITS__MAX_CONNECTIONS"):
+        allow_open_files(few_files)

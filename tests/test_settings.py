@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,34 @@ def test_limits_that_refuse_every_face_refuse_to_start(monkeypatch: pytest.Monke
     monkeypatch.setenv("COREFACE_QUALITY__MIN_BRIGHTNESS", "0.9")
     monkeypatch.setenv("COREFACE_QUALITY__MAX_BRIGHTNESS", "0.1")
     with pytest.raises(ValidationError, match="above max_brightness"):
+        Settings()
+
+
+def test_lists_have_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COREFACE_ALLOWED_HOSTS", "api.example.org, [2001:db8::1],10.0.0.1")
+    monkeypatch.setenv("COREFACE_TRUSTED_PROXIES", "10.0.0.0/8,2001:db8::/32 , 192.0.2.1")
+    settings = Settings()
+    assert settings.allowed_hosts == ("api.example.org", "[2001:db8::1]", "10.0.0.1")
+    networks = ("10.0.0.0/8", "2001:db8::/32", "192.0.2.1/32")
+    assert settings.trusted_proxies == tuple(map(ip_network, networks))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("COREFACE_ALLOWED_HOSTS", ""),
+        ("COREFACE_ALLOWED_HOSTS", "api.example.org:443"),
+        ("COREFACE_ALLOWED_HOSTS", "https://api.example.org"),
+        ("COREFACE_TRUSTED_PROXIES", ""),
+        ("COREFACE_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("COREFACE_TRUSTED_PROXIES", "balancer"),
+    ],
+)
+def test_a_list_of_what_it_does_not_hold_refuses_to_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError):
         Settings()
 
 

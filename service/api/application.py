@@ -10,11 +10,13 @@ from fastapi import FastAPI
 from starlette.types import Lifespan
 
 from service import __version__
-from service.api import health, packs, subjects, templates, verification
+from service.api import docs_page, health, packs, subjects, templates, verification
 from service.api.dependencies import ServiceParts
+from service.api.doors import NO_DOORS, Doors, DoorsMiddleware
 from service.api.draining import Draining
 from service.api.openapi import install_openapi
 from service.api.problems import UnexpectedErrorMiddleware, install_problem_handlers
+from service.api.security_headers import SecurityHeadersMiddleware
 from service.observability.metrics import Metrics
 from service.observability.request_context import RequestIdMiddleware
 from service.observability.request_observation import RequestObservationMiddleware
@@ -23,7 +25,7 @@ PartsOpener = Callable[[Metrics], AbstractAsyncContextManager[ServiceParts]]
 """Opens everything at start-up and closes it at shut-down."""
 
 
-def build_application(open_parts: PartsOpener) -> FastAPI:
+def build_application(open_parts: PartsOpener, doors: Doors = NO_DOORS) -> FastAPI:
     """Routes, problem documents, request ids, log and metrics; the parts live as long as the application runs."""
     metrics = Metrics()
 
@@ -35,11 +37,14 @@ def build_application(open_parts: PartsOpener) -> FastAPI:
 
     app = _with_routes(lifespan)
     app.state.draining = Draining()
+    app.state.metrics = metrics
     install_problem_handlers(app)
     # The last one added is the outermost.
+    app.add_middleware(DoorsMiddleware, doors=doors)
     app.add_middleware(UnexpectedErrorMiddleware)
     app.add_middleware(RequestObservationMiddleware, metrics=metrics)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware)
     return app
 
 
@@ -55,10 +60,11 @@ def _with_routes(lifespan: Lifespan[FastAPI] | None) -> FastAPI:
         description="Errors are RFC 9457 problem documents with a stable `code`.",
         version=__version__,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
-    for module in (templates, subjects, verification, packs, health):
+    for module in (templates, subjects, verification, packs, health, docs_page):
         app.include_router(module.router)
     install_openapi(app)
     return app

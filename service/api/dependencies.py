@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request
 
 from service.access.allowances import Allowances
 from service.access.authentication import Authenticator
@@ -52,6 +52,11 @@ class ServiceParts:
     metrics: Metrics
     authenticator: Authenticator
     of_tenant: Callable[[str], TenantParts]
+
+
+def metrics_of(app: FastAPI) -> Metrics:
+    """Those that `build_application` gave it; they count from before the parts are open."""
+    return cast(Metrics, app.state.metrics)
 
 
 def _service(request: Request) -> ServiceParts:

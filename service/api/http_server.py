@@ -3,49 +3,76 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import signal
 import socket
+from collections.abc import Sequence
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
 
+from service.api.dependencies import metrics_of
 from service.api.draining import Draining, draining_of
+from service.api.http_connection import BoundedHttpConnection, ConnectionLimits
 from service.http_listening import SignalFreeServer
+from service.settings import Limits
 
 _KEEP_ALIVE_S = 30
 _FINISH_GRACE_S = 5
 """For what was taken, beyond what a request may take: receiving it, and the last words."""
-_MAX_HEADER_BYTES = 32 * 1024
 
 
 async def serve_http(
-    application: FastAPI, listener: socket.socket, *, drain_delay_s: float, request_timeout_s: float
+    application: FastAPI,
+    listeners: Sequence[socket.socket],
+    *,
+    drain_delay_s: float,
+    limits: Limits,
+    admin_port: int | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, finish what was taken, close the application. `request_timeout_s`: of a request.
+    """Serve until SIGINT or SIGTERM, finish what was taken, close the application. `admin_port`: of a listener whose
+    connections are never too many.
 
     For `drain_delay_s` seconds after the first signal everything is answered as before, but for readiness. A second
     signal cuts that short; a SIGINT after that does not wait for what was taken. Raises what opening the application
     raises.
     """
-    config = uvicorn.Config(
-        application,
-        # Opened here instead: the server would turn an error of start-up into a traceback in the log.
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=math.ceil(request_timeout_s) + _FINISH_GRACE_S,
-        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
-    )
-    server = SignalFreeServer(config)
+    server = build_server(application, limits, admin_port)
     loop = asyncio.get_running_loop()
     stop = _Stop(server, draining_of(application), drain_delay_s, loop)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.on_signal, number)
     async with application.router.lifespan_context(application):
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=list(listeners))
+
+
+def build_server(application: FastAPI, limits: Limits, admin_port: int | None = None) -> SignalFreeServer:
+    """A server that neither opens the application nor listens yet."""
+    metrics = metrics_of(application)
+    connection = functools.partial(
+        BoundedHttpConnection,
+        limits=ConnectionLimits(limits.header_timeout_s, limits.max_connections, admin_port),
+        note_cut=metrics.connection_cut,
+    )
+    config = uvicorn.Config(
+        application,
+        http=cast(Any, connection),
+        ws="none",
+        # Opened by `serve_http` instead: the server would turn an error of start-up into a traceback in the log.
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # X-Forwarded-For is nobody's word but a trusted hop's: `service.api.client_address`.
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=math.ceil(limits.request_timeout_s) + _FINISH_GRACE_S,
+    )
+    server = SignalFreeServer(config)
+    metrics.follow_connections(server.server_state.connections)
+    return server
 
 
 class _Stop:

@@ -1,7 +1,7 @@
 """Requests with an `Idempotency-Key` are answered once: who repeats one gets the very answer of the first time.
 
-After draft-ietf-httpapi-idempotency-key-header. What says "try again" (429, 5xx) is not kept, and neither is what was
-refused before the request was understood.
+After draft-ietf-httpapi-idempotency-key-header. What says "try again" (408, 429, 5xx) is not kept, and neither is what
+was refused before the request was understood.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def success(
 
 def is_final(status: int) -> bool:
     """Whether the same request would be answered so again; otherwise it may be tried again."""
-    return status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS
+    passing = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+    return status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in passing
 
 
 class IdempotentAnswers:

@@ -27,6 +27,7 @@ from service.errors import (
     RefusedSetError,
     RequestError,
     ServiceError,
+    SlowRequestError,
     UnauthenticatedError,
 )
 from service.observability.logs import describe_exception
@@ -126,9 +127,18 @@ def coreface_problem(scope: Scope, error: CorefaceError) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="coreface"'
     if isinstance(error, ServiceError) and error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, SlowRequestError):
+        headers["Connection"] = "close"
     return problem_response(
         scope, error.status, error.code, error.title, error.detail, members=members, headers=headers
     )
+
+
+def route_not_found(scope: Scope, headers: Mapping[str, str] | None = None) -> Response:
+    """The document for a path where there is nothing."""
+    problem = ROUTE_NOT_FOUND
+    detail = "There is nothing at this path; see /docs for the routes."
+    return problem_response(scope, problem.status, problem.code, problem.title, detail, headers=headers)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -149,8 +159,8 @@ async def _on_coreface_error(request: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     if error.status_code == HTTPStatus.NOT_FOUND:
-        problem, detail = ROUTE_NOT_FOUND, "There is nothing at this path; see /docs for the routes."
-    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return route_not_found(request.scope, error.headers)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "")
         problem, detail = METHOD_NOT_ALLOWED, f"This path answers {allowed or 'other methods'}."
     else:

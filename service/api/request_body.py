@@ -10,12 +10,16 @@ from typing import Protocol
 from fastapi import Request
 
 from service.errors import (
-    DeadlineExceededError,
     InvalidRequestError,
     RequestTooLargeError,
+    SlowRequestError,
     UnsupportedContentTypeError,
 )
 from service.settings import Limits
+
+PACE_BYTES = 5_000
+"""Of a body, each so many further bytes have `Limits.body_pace_s` to arrive: a client that stands still is given up
+long before one that sends what it can."""
 
 
 class BodyReader(Protocol):
@@ -27,21 +31,30 @@ class BodyReader(Protocol):
 async def read_body(request: Request, reader: BodyReader, limits: Limits) -> None:
     """Feed the whole body to `reader`.
 
-    Raises `RequestTooLargeError`, `DeadlineExceededError`, `UnsupportedContentTypeError` (a compressed body), what
-    the reader raises, and Starlette's `ClientDisconnect`.
+    Raises `RequestTooLargeError`, `SlowRequestError`, `UnsupportedContentTypeError` (a compressed body), what the
+    reader raises, and Starlette's `ClientDisconnect`.
     """
     refuse_by_headers(request, limits)
+    clock = asyncio.get_running_loop().time
+    ends_at = clock() + limits.request_timeout_s
     try:
-        async with asyncio.timeout(limits.request_timeout_s), aclosing(_chunks(request)) as chunks:
-            received = 0
+        async with (
+            asyncio.timeout_at(min(ends_at, clock() + limits.body_pace_s)) as deadline,
+            aclosing(_chunks(request)) as chunks,
+        ):
+            received, wanted = 0, PACE_BYTES
             async for chunk in chunks:
                 received += len(chunk)
                 if received > limits.max_request_bytes:
                     raise _too_large(limits)
+                if received >= wanted:
+                    wanted = received + PACE_BYTES
+                    deadline.reschedule(min(ends_at, clock() + limits.body_pace_s))
                 reader.feed(chunk)
     except TimeoutError as error:
-        raise DeadlineExceededError(
-            f"The request's body did not arrive within {limits.request_timeout_s:g} seconds."
+        raise SlowRequestError(
+            f"The request's body came too slowly: each {PACE_BYTES} bytes have {limits.body_pace_s:g} seconds, and all "
+            f"of it {limits.request_timeout_s:g}."
         ) from error
 
 

@@ -35,6 +35,7 @@ from service.errors import (
     RequestTooLargeError,
     SamplesMismatchError,
     SetQuarantinedError,
+    SlowRequestError,
     StoreUnavailableError,
     TemplateErasedError,
     TemplateNotFoundError,
@@ -46,6 +47,7 @@ from service.pipeline.template_creation import CreatedTemplate
 
 UPLOAD_ERRORS = (
     InvalidRequestError,
+    SlowRequestError,
     RequestTooLargeError,
     TooManySamplesError,
     UnsupportedContentTypeError,

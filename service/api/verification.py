@@ -35,6 +35,7 @@ from service.errors import (
     RequestTooLargeError,
     ScoreBudgetSpentError,
     SealedTemplateExpiredError,
+    SlowRequestError,
     StoreUnavailableError,
     TemplateErasedError,
     TemplateLockedError,
@@ -64,6 +65,7 @@ _SIDE_ERRORS = (
 _POINT_ERRORS = (UnknownOperatingPointError, UnsupportedOperatingPointError)
 _BATCH_ERRORS = (
     InvalidRequestError,
+    SlowRequestError,
     RequestTooLargeError,
     UnsupportedContentTypeError,
     StoreUnavailableError,

@@ -35,7 +35,7 @@ def running_service(
         # The pack and the state are the bench's own; every other setting of the operator holds.
         environment = {**os.environ, "COREFACE_STATE_DIR": str(state_path), "COREFACE_PACK": pack.name}
         environment |= settings or {}
-        for name in ("COREFACE_REDIS_URL", "COREFACE_QUEUE_URLS"):
+        for name in ("COREFACE_REDIS_URL", "COREFACE_QUEUE_URLS", "COREFACE_ADMIN_PORT", "COREFACE_ALLOWED_HOSTS"):
             environment.pop(name, None)
         with (state_path / "serve.log").open("wb") as log:
             process = subprocess.Popen(

@@ -11,6 +11,7 @@ from service.access.allowances import NoBudgets
 from service.access.authentication import OpenDoor
 from service.access.lockouts import NoLockouts
 from service.api.application import PartsOpener, build_application
+from service.api.audit_trail import AuditTrail
 from service.api.dependencies import ServiceParts, TenantParts
 from service.assembly import build_local_engine
 from service.cli.operator_settings import read_settings
@@ -46,7 +47,13 @@ def _parts_opener() -> PartsOpener:
         async with running(build_local_engine(pack, settings)) as engine:
             stores = TenantStores(TransientTemplateStore(), TransientAnswerStore(), sealer, NoLockouts(), NoBudgets())
             yield assemble_service(
-                pipeline_policy(settings, pack), pack, engine, lambda _tenant: stores, OpenDoor(), NoAuditLog(), metrics
+                pipeline_policy(settings, pack),
+                pack,
+                engine,
+                lambda _tenant: stores,
+                OpenDoor(),
+                AuditTrail(NoAuditLog()),
+                metrics,
             )
 
     return open_parts

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,7 +46,7 @@ def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None
         settings.packs_path / settings.pack, settings.calibration_path
     )  # its error is told better here than by three children
     url = _url(settings)
-    _report(f"this service will answer on {url} (documentation: {url}/docs)")
+    _report(f"this service will answer on {url} (documentation: {_url(settings, settings.admin_port)}/docs)")
     _report(_ADMISSION[settings.auth.value])
     # -P: a folder `service` where the operator happens to be must not be taken for this one.
     program = (sys.executable, "-P", "-m", "service")
@@ -96,18 +96,26 @@ def _run_api(settings: Settings) -> None:
     from service.access.exposure import check_exposure
     from service.api.http_server import serve_http
     from service.app import create_app
-    from service.http_listening import open_listener
+    from service.http_listening import allow_open_files, open_listener
 
     check_exposure(settings)
     application = create_app(settings)
+    allow_open_files(settings.limits.max_connections)
     remedy = "Choose another --host or --port."
-    with open_listener(settings.host, settings.port, who="The API", remedy=remedy) as listener:
+    admin_remedy = "Choose another COREFACE_ADMIN_PORT."
+    with ExitStack() as stack:
+        listeners = [
+            stack.enter_context(open_listener(settings.host, port, who="The API", remedy=remedy))
+            for port, remedy in ((settings.port, remedy), (settings.admin_port, admin_remedy))
+            if port is not None
+        ]
         asyncio.run(
             serve_http(
                 application,
-                listener,
+                listeners,
                 drain_delay_s=settings.drain_delay_s,
-                request_timeout_s=settings.limits.request_timeout_s,
+                limits=settings.limits,
+                admin_port=settings.admin_port,
             )
         )
 
@@ -131,9 +139,10 @@ def _as_child() -> Iterator[None]:
         raise typer.Exit(SETUP_FAILED) from error
 
 
-def _url(settings: Settings) -> str:
+def _url(settings: Settings, port: int | None = None) -> str:
+    """`port`: another than that of the API."""
     host = _WILDCARDS.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port or settings.port}"
 
 
 def _report(text: str) -> None:

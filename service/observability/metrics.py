@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -92,6 +92,19 @@ class Metrics:
             "Samples that the workers were measured to do for this process under load; 0 before there was any.",
             registry=self.registry,
         )
+
+        self._connections = Gauge("coreface_connections", "Open connections of clients.", registry=self.registry)
+        self._cut_connections = Counter(
+            "coreface_cut_connections", "Connections ended early, by why.", ("reason",), registry=self.registry
+        )
+
+    def follow_connections(self, connections: Sized) -> None:
+        """The server's, looked at with every scrape."""
+        self._connections.set_function(lambda: len(connections))
+
+    def connection_cut(self, reason: str) -> None:
+        """`malformed`, `slow_header`, `slow_body` (of what was answered already), `unread_answer` or `too_many`."""
+        self._cut_connections.labels(reason).inc()
 
     def follow_gate(self, gate: FairGate) -> None:
         """The gate of the engine, looked at with every scrape."""

@@ -13,17 +13,20 @@ from types import TracebackType
 from typing import Any
 
 import httpx
-import uvicorn
 from redis.asyncio import Redis
 
 from service.access.api_keys import Pepper, new_api_key
 from service.access.authentication import KeyAuthenticator, OpenDoor
 from service.access.callers import Scope
 from service.api.application import build_application
+from service.api.audit_trail import AuditTrail
 from service.api.dependencies import ServiceParts
+from service.api.doors import NO_DOORS, Doors
+from service.api.http_server import build_server
 from service.app import redis_stores
 from service.calibration.quality_scale import QualityScale
 from service.errors import AuditUnavailableError
+from service.http_listening import open_listener
 from service.observability.metrics import Metrics
 from service.pipeline.template_creation import CreationPolicy
 from service.runtime.manifest import Manifest
@@ -79,6 +82,7 @@ class RunningApi:
         *,
         claim_life_s: float = CLAIM_LIFE_S,
         with_keys: bool = False,
+        doors: Doors = NO_DOORS,
     ) -> None:
         self.limits = limits
         self.with_keys = with_keys
@@ -88,9 +92,12 @@ class RunningApi:
         self.sealer = AesGcmTemplateSealer((_KEY,))
         self._redis_url = redis_url
         self.pack = pack or make_pack()
-        self.application = build_application(self._open_parts)
-        config = uvicorn.Config(self.application, host="127.0.0.1", port=0, log_config=None, access_log=False)
-        self._server = uvicorn.Server(config)
+        self.application = build_application(self._open_parts, doors)
+        self._listeners = [open_listener("127.0.0.1", 0, who="The API", remedy="")]
+        if doors.admin_port is not None:
+            self._listeners.append(open_listener("127.0.0.1", doors.admin_port, who="The API", remedy=""))
+        self.port: int = self._listeners[0].getsockname()[1]
+        self._server = build_server(self.application, limits, doors.admin_port)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     @asynccontextmanager
@@ -114,7 +121,7 @@ class RunningApi:
             self.engine,
             lambda tenant: self._stores(redis, settings, tenant),
             KeyAuthenticator(RedisApiKeyStore(redis, (_KEY,)), Pepper((_KEY,))) if self.with_keys else OpenDoor(),
-            self.audit,
+            AuditTrail(self.audit),
             metrics,
         )
         await redis.aclose()
@@ -153,7 +160,11 @@ class RunningApi:
         return {"Authorization": f"Bearer {token.text}"}
 
     def _run(self) -> None:
-        asyncio.run(self._server.serve())
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        async with self.application.router.lifespan_context(self.application):
+            await self._server.serve(sockets=self._listeners)
 
     def __enter__(self) -> RunningApi:
         self._thread.start()
@@ -161,7 +172,6 @@ class RunningApi:
             if not self._thread.is_alive():
                 raise RuntimeError("the server did not start")
             self._thread.join(0.01)
-        self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20.0)
         return self
 

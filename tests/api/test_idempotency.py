@@ -162,7 +162,7 @@ def test_what_was_erased_is_not_given_again(api: RunningApi, fresh_png: FreshPng
     assert api.client.get("/v1/subjects/anna").json()["count"] == 0, "nothing was made again"
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "ä", "tab\there", "a\x7f"])
+@pytest.mark.parametrize("key", ["", "x" * 256, "ä", "tab\there"])
 def test_a_malformed_key_is_refused(api: RunningApi, fresh_png: FreshPng, key: str) -> None:
     headers = {b"idempotency-key": key.encode("latin-1")}
     response = api.client.post("/v1/templates", json={"samples": encode(fresh_png())}, headers=headers)
@@ -222,7 +222,7 @@ def test_what_says_try_again_is_tried_again(
 
 @given(st.integers(200, 599))
 def test_which_answers_are_kept(status: int) -> None:
-    assert is_final(status) == (status < 500 and status != 429)
+    assert is_final(status) == (status < 500 and status not in (408, 429))
 
 
 def test_samples_are_hashed_once(api: RunningApi, fresh_png: FreshPng, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,35 @@ def test_an_api_process_answers_without_decoders_and_networks(
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+def test_operators_have_a_port_of_their_own(
+    default_pack_path: Path, valkey_url: str, free_port: int, tmp_path: Path
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        admin_port = probe.getsockname()[1]
+    settings = {"STATE_DIR": str(default_pack_path.parents[1]), "REDIS_URL": valkey_url, "ADMIN_PORT": str(admin_port)}
+    with running(free_port, tmp_path / "log", **settings) as process:
+        for path, public, admin in (
+            ("/metrics", 404, 200),
+            ("/docs", 404, 200),
+            ("/v1/packs/current", 200, 404),
+            ("/health/live", 200, 200),
+        ):
+            assert httpx.get(f"http://127.0.0.1:{free_port}{path}").status_code == public
+            assert httpx.get(f"http://127.0.0.1:{admin_port}{path}").status_code == admin
+        rebound = httpx.get(f"http://127.0.0.1:{free_port}/v1/packs", headers={"Host": "rebound.example"})
+        assert rebound.json()["code"] == "misdirected_request"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_a_taken_port_for_operators_is_told(default_pack_path: Path, valkey_url: str, free_port: int) -> None:
+    settings = {"STATE_DIR": str(default_pack_path.parents[1]), "REDIS_URL": valkey_url, "ADMIN_PORT": str(free_port)}
+    done = run_to_its_end("api", "--port", str(free_port), **settings)
+    assert done.returncode == SETUP_FAILED
+    assert "COREFACE_ADMIN_PORT" in done.stderr
+
+
 @pytest.mark.slow
 def test_a_local_engine_needs_no_worker(
     default_pack_path: Path, valkey_url: str, free_port: int, tmp_path: Path, shared_data: Path
