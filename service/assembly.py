@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from service.engine.local import LocalEngine
+from service.errors import DecoderMissingError
 from service.pipeline.set_processing import SetProcessor
 from service.pipeline.stages import BatchObserver, unobserved
 from service.policies import consistency_limits, image_limits
@@ -14,7 +15,9 @@ from service.runtime.onnx import load_model, usable_cores
 from service.runtime.pack import Pack
 from service.settings import Settings
 from service.vision.aggregation import OnnxSetAggregator
+from service.vision.decoder_probe import missing_decoders
 from service.vision.embedding import OnnxFaceEmbedder
+from service.vision.image_format import ImageFormat
 from service.vision.landmark_views import LandmarkView
 from service.vision.pixel_range import PixelRange
 from service.vision.scrfd import ScrfdDetector
@@ -32,8 +35,10 @@ def build_set_processor(
     """The pack's processor and the execution provider that really runs its embedder.
 
     `open_session` stands in for the pack's own ONNX sessions, where something is to be measured or replaced.
-    Raises `DeviceUnavailableError` and `PackError`.
+    Raises `DecoderMissingError`, `DeviceUnavailableError` and `PackError`.
     """
+    limits = image_limits(settings.limits)
+    check_decoders(limits.formats)
     opened = open_session or _session_opener(pack, settings)
     manifest = pack.manifest
     embedder_session = opened(manifest.embedder)
@@ -41,7 +46,7 @@ def build_set_processor(
         build_detector(manifest.detector, opened(manifest.detector)),
         build_embedder(manifest.embedder, embedder_session, batch_size=settings.batch_size),
         OnnxSetAggregator(opened(manifest.aggregator)),
-        image_limits(settings.limits),
+        limits,
         min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
         consistency=consistency_limits(pack.calibration),
         batch_size=settings.batch_size,
@@ -62,6 +67,16 @@ def build_local_engine(
         decode_threads=decode_threads(settings),
         observe=observe,
     )
+
+
+def check_decoders(formats: Collection[ImageFormat]) -> None:
+    """Raises `DecoderMissingError` unless every accepted format can be decoded here."""
+    missing = missing_decoders(formats)
+    if missing:
+        raise DecoderMissingError(
+            f"COREFACE_LIMITS__FORMATS accepts {', '.join(missing)}, which nothing installed here can decode; leave "
+            "them out, or install what can (for heic: coreface[heic])."
+        )
 
 
 def decode_threads(settings: Settings) -> int:

@@ -47,6 +47,7 @@
        +- EmbeddedStoreError               embedded_store_failed
        +- InvalidSealingKeyError           invalid_sealing_key
        +- CalibrationError                 calibration_unsupported
+       +- DecoderMissingError              decoder_missing
 
 A bad sample is no error: it is a `RejectedSample` with a reason, and the rest of its set goes on.
 Inside `vision`, `SampleRejectedError` carries that reason up to the pipeline and no further.
@@ -366,3 +367,7 @@ class InvalidSealingKeyError(SetupError):
 
 class CalibrationError(SetupError):
     code = "calibration_unsupported"
+
+
+class DecoderMissingError(SetupError):
+    code = "decoder_missing"

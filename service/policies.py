@@ -19,6 +19,8 @@ def image_limits(limits: Limits) -> ImageLimits:
         max_side=limits.max_side_pixels,
         max_jpeg_scans=limits.max_jpeg_scans,
         max_scan_megapixels=limits.max_scan_megapixels,
+        max_decode_ms=limits.max_decode_ms,
+        formats=limits.image_formats,
     )
 
 

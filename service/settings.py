@@ -17,18 +17,26 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.vision.image_format import DEFAULT_FORMATS, ImageFormat
+
 _Item = TypeVar("_Item")
 
 
-def _split(text: object) -> object:
-    return [item.strip() for item in text.split(",") if item.strip()] if isinstance(text, str) else text
+def _split(text: str) -> list[str]:
+    """What stands between commas."""
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
-CommaList = Annotated[tuple[_Item, ...], Field(min_length=1), NoDecode, BeforeValidator(_split)]
+def _split_text(value: object) -> object:
+    return _split(value) if isinstance(value, str) else value
+
+
+CommaList = Annotated[tuple[_Item, ...], Field(min_length=1), NoDecode, BeforeValidator(_split_text)]
 """Of a text with commas."""
 HostName = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$")]
 
@@ -55,6 +63,14 @@ class Limits(BaseModel):
     max_side_pixels: PositiveInt = Field(8192, description="Longer side of one sample, pixels.")
     max_jpeg_scans: PositiveInt = Field(100, description="Scans of one progressive JPEG.")
     max_scan_megapixels: PositiveFloat = Field(250.0, description="Scans times million pixels of one JPEG.")
+    max_decode_ms: PositiveFloat = Field(
+        250.0, description="Estimated decoding time of one sample on one core, milliseconds: see `docs/images.md`."
+    )
+    formats: str = Field(
+        ",".join(DEFAULT_FORMATS),
+        description="Accepted formats of still images, with commas between them; `gif`, `tiff`, `avif` and `heic` can "
+        "be added.",
+    )
     min_eye_distance_pixels: PositiveFloat = Field(
         8.0, description="Smallest distance between the eyes of a usable face, pixels."
     )
@@ -69,6 +85,19 @@ class Limits(BaseModel):
     max_waiting_sets: PositiveInt = Field(
         256, description="Sets that wait for their turn, per API process, before 429."
     )
+
+    @field_validator("formats")
+    @classmethod
+    def _check_formats(cls, formats: str) -> str:
+        unknown = [name for name in _split(formats) if name not in list(ImageFormat)]
+        if unknown or not _split(formats):
+            raise ValueError(f"unknown formats: {', '.join(unknown) or 'none given'}; known: {', '.join(ImageFormat)}")
+        return formats
+
+    @property
+    def image_formats(self) -> frozenset[ImageFormat]:
+        """The accepted ones."""
+        return frozenset(map(ImageFormat, _split(self.formats)))
 
 
 class Quality(BaseModel):
@@ -228,7 +257,7 @@ class Settings(BaseSettings):
     def queue_url_list(self) -> list[str]:
         """The servers between API and workers, at least one where there is a Redis URL."""
         urls = self.queue_urls or self.redis_url
-        return [] if urls is None else [url.strip() for url in urls.get_secret_value().split(",") if url.strip()]
+        return [] if urls is None else _split(urls.get_secret_value())
 
     @property
     def calibration_path(self) -> Path | None:

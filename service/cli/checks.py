@@ -33,6 +33,7 @@ def run_checks(settings: Settings, report: Callable[[str, float], None]) -> list
     checks: Sequence[tuple[str, Callable[[Settings], Check]]] = (
         ("python", _check_python),
         ("packages", _check_packages),
+        ("decoders", _check_decoders),
         ("state directory", _check_state_directory),
         ("sealing key", _check_sealing_key),
         ("store", _check_store),
@@ -64,6 +65,17 @@ def _check_packages(_settings: Settings) -> Check:
     if all(versions[name] is not None for name in _RUNTIMES):
         return Check("packages", False, found, "Remove onnxruntime: beside onnxruntime-gpu it hides the GPU.")
     return Check("packages", True, found)
+
+
+def _check_decoders(settings: Settings) -> Check:
+    from service.assembly import check_decoders
+
+    formats = settings.limits.image_formats
+    try:
+        check_decoders(formats)
+    except CorefaceError as error:
+        return Check("decoders", False, error.detail, "Correct COREFACE_LIMITS__FORMATS, or install coreface[heic].")
+    return Check("decoders", True, f"{', '.join(sorted(formats))} can be decoded")
 
 
 def _check_state_directory(settings: Settings) -> Check:

@@ -4,7 +4,7 @@ policy; which samples share a batch is decided elsewhere (`set_processing`)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from service.types import Detection, FacePolicy, FaceQuality, QualityLimits, Rej
 from service.vision.alignment import align_face
 from service.vision.clip_structure import sniff_clip
 from service.vision.clips import read_frames
-from service.vision.decoding import decode_image
+from service.vision.decoding import decode_announced
 from service.vision.face_selection import candidate_faces, choose_face
 from service.vision.quality import measure_face
 from service.vision.sniffing import ImageLimits, sniff_image
@@ -31,6 +31,8 @@ class DecodedImage:
     image_bgr: NDArray[np.uint8]  # (H, W, 3)
     seconds: float | None = None
     """Of the frame."""
+    scale: int = 1
+    """Pixels of the upright image for one of these, across and down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def decoded_pixels(sample: Sample, limits: ImageLimits, clip_pixels: int) -> int
         header = sniff_image(sample.data, limits)
     except SampleRejectedError:
         return 0  # decoding will find the reason again and report it
-    return header.width * header.height
+    return header.width * header.height // header.scale**2
 
 
 def decode_sample(sample: Sample, limits: ImageLimits) -> list[DecodedImage | Rejection]:
@@ -82,11 +84,18 @@ def decode_sample(sample: Sample, limits: ImageLimits) -> list[DecodedImage | Re
     clip_format = sniff_clip(sample.data)
     try:
         if clip_format is None:
-            return [DecodedImage(sample.digest, decode_image(sample.data, limits))]
+            return [_decode_still(sample, limits)]
         frames = read_frames(sample.data, clip_format, limits)
     except SampleRejectedError as error:
         return [Rejection(sample.digest, error.reason)]
     return [DecodedImage(sample.digest, frame.image_bgr, frame.seconds) for frame in frames]
+
+
+def _decode_still(sample: Sample, limits: ImageLimits) -> DecodedImage:
+    header = sniff_image(sample.data, limits)
+    image_bgr = decode_announced(sample.data, header)
+    # An animation is a clip of which the first frame is looked at.
+    return DecodedImage(sample.digest, image_bgr, 0.0 if header.animated else None, header.scale)
 
 
 def find_faces(
@@ -116,9 +125,9 @@ def find_faces(
 
 def align_found_face(face: FoundFace, limits: QualityLimits) -> AlignedFace | Rejection:
     """The 112x112 crop with its measures, unless one of them breaks a limit."""
-    digest, detection = face.image.digest, face.detection
+    digest, detection = face.image.digest, _in_upright_image(face.detection, face.image.scale)
     try:
-        aligned = align_face(face.image.image_bgr, detection.landmarks)
+        aligned = align_face(face.image.image_bgr, face.detection.landmarks)
     except SampleRejectedError as error:
         return Rejection(digest, error.reason, detection)
     quality = measure_face(aligned, detection.landmarks)
@@ -128,9 +137,20 @@ def align_found_face(face: FoundFace, limits: QualityLimits) -> AlignedFace | Re
     return AlignedFace(digest, detection, quality, aligned, face.image.seconds)
 
 
+def _in_upright_image(detection: Detection, scale: int) -> Detection:
+    """In pixels of the image as it was sent: the middle of a pixel stays the middle of what it was made of."""
+    if scale == 1:
+        return detection
+    middle = (scale - 1) / 2
+    x1, y1, x2, y2 = (value * scale + middle for value in detection.box)
+    landmarks = (detection.landmarks * scale + middle).astype(np.float32)
+    return replace(detection, box=(x1, y1, x2, y2), landmarks=landmarks)
+
+
 def _choose(
     image: DecodedImage, detections: Sequence[Detection], policy: FacePolicy, min_eye_distance_pixels: float
 ) -> list[FoundFace | Rejection]:
+    min_eye_distance_pixels /= image.scale
     try:
         if policy is FacePolicy.CONSISTENT:
             chosen = candidate_faces(detections, min_eye_distance_pixels)

@@ -213,7 +213,7 @@ class SetProcessor:
         return [
             (
                 [align_found_face(face, task.limits) for face in task.faces],
-                {(image.digest, image.seconds): make_thumbnail(image.image_bgr) for image in task.shown},
+                {(image.digest, image.seconds): make_thumbnail(image.image_bgr, image.scale) for image in task.shown},
             )
             for task in tasks
         ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 
-SIGNATURE = b"BM"
 _CORE_HEADER_BYTES = 12
 _INFO_HEADER_BYTES = 40
 _UNCOMPRESSED = 0

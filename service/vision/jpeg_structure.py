@@ -5,53 +5,95 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from service.vision.exif_orientation import UPRIGHT, parse_orientation
 
-SIGNATURE = b"\xff\xd8\xff"
 _EXIF_SIGNATURE = b"Exif\0\0"
 
 _START_OF_IMAGE = 0xD8
 _END_OF_IMAGE = 0xD9
 _START_OF_SCAN = 0xDA
 _APP1 = 0xE1
+_BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_TABLES = frozenset({0xC4, 0xDB, 0xDD})
+"""Huffman tables, quantisation tables, restart interval."""
+_MOST_TABLE_BYTES = 65_536
+"""Of a file with its own tables for each of 100 scans some 20 kB."""
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 _MAX_SEGMENTS = 5_000
+_MOST_COMPONENTS = 4
 
 # Inside a scan 0xFF is data when 0x00 follows, and a restart marker for 0xD0..0xD7; anything else ends the scan.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff]")
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
-def read_size(data: bytes) -> tuple[int, int]:
-    """Width and height from the frame header. Raises `ValueError` where there is none before the first scan."""
-    for marker, position, _ in _segments(data):
+@dataclass(frozen=True, slots=True)
+class JpegFrame:
+    width: int
+    height: int
+    samples_per_pixel: float
+    """Over all components: 1 for grey, 1.5 with colour at half the resolution, 3 without, 4 for CMYK."""
+    progressive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JpegScans:
+    count: int
+    coded_bytes: int
+    """In all of them, with the markers between them."""
+
+
+def read_frame(data: bytes) -> JpegFrame:
+    """The frame header. Raises `ValueError` where there is none before the first scan, and for processes that no
+    photograph is coded with: arithmetic, lossless, hierarchical, 12 bits."""
+    for marker, position, length in _segments(data):
         if marker in _FRAME_HEADERS:
-            height, width = struct.unpack_from(">HH", data, position + 1)
-            return width, height
+            return _read_frame(data[position : position + length], marker)
         if marker == _START_OF_SCAN:
             break
     raise ValueError("no frame header before the first scan")
 
 
-def count_scans(data: bytes, at_most: int) -> int:
+def _read_frame(content: bytes, marker: int) -> JpegFrame:
+    if marker not in (_BASELINE, _EXTENDED, _PROGRESSIVE):
+        raise ValueError("an unknown process")
+    depth, height, width, components = struct.unpack_from(">BHHB", content)
+    factors = [content[7 + 3 * index] for index in range(components)]
+    areas = [(factor >> 4) * (factor & 15) for factor in factors]
+    if depth != 8 or not 1 <= components <= _MOST_COMPONENTS or not all(areas):
+        raise ValueError("an unknown layout of samples")
+    # Of one component the factors say nothing: its blocks are coded one by one.
+    whole = max(factor >> 4 for factor in factors) * max(factor & 15 for factor in factors)
+    samples_per_pixel = 1.0 if components == 1 else sum(areas) / whole
+    return JpegFrame(width, height, samples_per_pixel, marker == _PROGRESSIVE)
+
+
+def read_scans(data: bytes, at_most: int) -> JpegScans:
     """Scans up to the end-of-image marker; stops counting at `at_most` + 1.
 
-    Raises `ValueError` for a file without that marker, without a scan, or with a second frame.
+    Raises `ValueError` for a file without that marker, without a scan, with a second frame or a flood of tables.
     """
-    scans = frames = 0
-    for marker, _, _ in _segments(data):
+    scans = frames = coded_bytes = table_bytes = scan_start = 0
+    for marker, position, length in _segments(data):
         frames += marker in _FRAME_HEADERS
-        scans += marker == _START_OF_SCAN
-        if frames > 1 or marker == _START_OF_IMAGE:
-            raise ValueError("a second image inside the first")
+        table_bytes += length if marker in _TABLES else 0
+        if frames > 1 or marker == _START_OF_IMAGE or table_bytes > _MOST_TABLE_BYTES:
+            raise ValueError("a second image inside the first, or a flood of tables")
+        if scan_start:
+            coded_bytes += position - scan_start
+            scan_start = 0
+        if marker == _START_OF_SCAN:
+            scans += 1
+            scan_start = position + length
         if scans > at_most:
-            return scans
+            return JpegScans(scans, coded_bytes)
         if marker == _END_OF_IMAGE:
             if scans == 0:
                 raise ValueError("no scan")
-            return scans
+            return JpegScans(scans, coded_bytes)
     raise ValueError("the file ends before its end-of-image marker")
 
 

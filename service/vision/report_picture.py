@@ -41,12 +41,13 @@ class Tile:
     report: SampleReport
 
 
-def make_thumbnail(image_bgr: NDArray[np.uint8]) -> Thumbnail:
-    """The upright image (H, W, 3), at most `THUMBNAIL_SIDE` on its longer side."""
+def make_thumbnail(image_bgr: NDArray[np.uint8], pixels: int = 1) -> Thumbnail:
+    """The upright image (H, W, 3), each of its pixels made of so many across and down, at most `THUMBNAIL_SIDE` on its
+    longer side."""
     height, width = image_bgr.shape[:2]
     scale = min(1.0, THUMBNAIL_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return Thumbnail(cv2.resize(image_bgr, size, interpolation=cv2.INTER_AREA).astype(np.uint8), scale)
+    return Thumbnail(cv2.resize(image_bgr, size, interpolation=cv2.INTER_AREA).astype(np.uint8), scale / pixels)
 
 
 def draw_report(tiles: Sequence[Tile]) -> bytes:

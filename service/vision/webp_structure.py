@@ -4,39 +4,78 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from service.vision.exif_orientation import UPRIGHT, parse_orientation
 
 _VP8_START_CODE = b"\x9d\x01\x2a"
 _VP8L_SIGNATURE = 0x2F
 _EXIF_SIGNATURE = b"Exif\0\0"
+_PIXELS = frozenset({b"VP8 ", b"VP8L"})
+_FIRST_CHUNK = 12
+_FRAME_HEADER_BYTES = 16
 _MAX_CHUNKS = 10_000
 
 
-def is_webp(data: bytes) -> bool:
-    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+@dataclass(frozen=True, slots=True)
+class WebpStructure:
+    orientation: int
+    """1..8; 1 where nothing is said."""
+    lossless: bool
+    alpha: bool
+    """A plane of its own, beside lossy pixels."""
+    coded_bytes: int
+    """Of the first frame, alpha included."""
+    animated: bool
 
 
 def read_size(data: bytes) -> tuple[int, int]:
     """Width and height: of the canvas (VP8X), or of the only frame. Raises `ValueError`."""
-    kind, position, length = next(_chunks(data), (b"", 0, 0))
+    kind, position, length = next(_chunks(data, _FIRST_CHUNK, _riff_end(data)), (b"", 0, 0))
     if kind == b"VP8X" and length >= 10:
-        width = int.from_bytes(data[position + 4 : position + 7], "little") + 1
-        height = int.from_bytes(data[position + 7 : position + 10], "little") + 1
-        return width, height
-    if kind == b"VP8 " and data[position + 3 : position + 6] == _VP8_START_CODE:
+        return _number(data, position + 4, 3) + 1, _number(data, position + 7, 3) + 1
+    return _frame_size(data, kind, position, length)
+
+
+def read_structure(data: bytes) -> WebpStructure:
+    """Raises `ValueError` for a file that ends early, and where its frame has another size than its canvas."""
+    chunks = list(_chunks(data, _FIRST_CHUNK, _riff_end(data)))
+    frames = [chunk for chunk in chunks if chunk[0] == b"ANMF"]
+    width, height = size = read_size(data)
+    shown = chunks
+    if frames:
+        _, position, length = frames[0]
+        left, top = 2 * _number(data, position, 3), 2 * _number(data, position + 3, 3)
+        size = _number(data, position + 6, 3) + 1, _number(data, position + 9, 3) + 1
+        if left + size[0] > width or top + size[1] > height:
+            raise ValueError("a frame past its canvas")
+        shown = list(_chunks(data, position + _FRAME_HEADER_BYTES, position + length))
+    pixels = [chunk for chunk in shown if chunk[0] in _PIXELS]
+    if len(pixels) != 1 or _frame_size(data, *pixels[0]) != size:
+        raise ValueError("not one image of the size of its canvas")
+    alpha_bytes = sum(length for kind, _, length in shown if kind == b"ALPH")
+    return WebpStructure(
+        _read_orientation(data, chunks),
+        lossless=pixels[0][0] == b"VP8L",
+        alpha=alpha_bytes > 0,
+        coded_bytes=pixels[0][2] + alpha_bytes,
+        animated=bool(frames),
+    )
+
+
+def _frame_size(data: bytes, kind: bytes, position: int, length: int) -> tuple[int, int]:
+    if kind == b"VP8 " and length >= 10 and data[position + 3 : position + 6] == _VP8_START_CODE:
         width, height = struct.unpack_from("<HH", data, position + 6)
         return width & 0x3FFF, height & 0x3FFF
-    if kind == b"VP8L" and data[position] == _VP8L_SIGNATURE:
+    if kind == b"VP8L" and length >= 5 and data[position] == _VP8L_SIGNATURE:
         (bits,) = struct.unpack_from("<I", data, position + 1)
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    raise ValueError("the first chunk holds no image header")
+    raise ValueError("no image header")
 
 
-def read_orientation(data: bytes) -> int:
-    """From the EXIF chunk, 1..8; 1 without one. Raises `ValueError` for a file that ends early."""
+def _read_orientation(data: bytes, chunks: list[tuple[bytes, int, int]]) -> int:
     orientation = UPRIGHT
-    for kind, position, length in _chunks(data):
+    for kind, position, length in chunks:
         if kind == b"EXIF":
             block = data[position : position + length]
             # Some writers keep the prefix that only JPEG needs.
@@ -44,13 +83,15 @@ def read_orientation(data: bytes) -> int:
     return orientation
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Type, position and length of the content of each chunk. Raises `ValueError` where one is cut off."""
+def _riff_end(data: bytes) -> int:
     (riff_length,) = struct.unpack_from("<I", data, 4)
-    end = 8 + riff_length
-    if end > len(data):
+    if 8 + riff_length > len(data):
         raise ValueError("the file ends early")
-    position = 12
+    return int(8 + riff_length)
+
+
+def _chunks(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Type, position and length of the content of each chunk. Raises `ValueError` where one is cut off."""
     for _ in range(_MAX_CHUNKS):
         if position + 8 > end:
             return
@@ -60,3 +101,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         yield kind, position + 8, length
         position += 8 + length + length % 2
     raise ValueError("too many chunks")
+
+
+def _number(data: bytes, position: int, size: int) -> int:
+    return int.from_bytes(data[position : position + size], "little")

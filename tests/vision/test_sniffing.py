@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from service.errors import SampleRejectedError
 from service.types import RejectionReason
-from service.vision.sniffing import ImageFormat, ImageHeader, sniff_image
+from service.vision.image_format import ImageFormat
+from service.vision.sniffing import sniff_image
 from tests.vision.pictures import (
     LIMITS,
     bmp_announcing,
@@ -32,7 +33,8 @@ def reason_of(data: bytes) -> RejectionReason:
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "BMP"])
 def test_reads_the_stored_size_of_every_format(image_format: str) -> None:
     header = sniff_image(encode(picture_rgb(48, 32), image_format), LIMITS)
-    assert header == ImageHeader(ImageFormat(image_format.lower()), width=48, height=32, orientation=1)
+    assert (header.format, header.width, header.height) == (ImageFormat(image_format.lower()), 48, 32)
+    assert (header.orientation, header.animated, header.scale) == (1, False, 1)
 
 
 @pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": exif_with_orientation(6)}])
@@ -56,9 +58,8 @@ def test_no_bytes_is_empty() -> None:
     "data",
     [
         b"x",
-        b"GIF89a" + bytes(100),
-        b"II*\0" + bytes(100),
-        b"\0\0\0\x1cftypavif" + bytes(100),
+        b"GIF88a" + bytes(100),
+        b"\0\0\0\x1cftypjxl " + bytes(100),
         b"%PDF-1.7",
         b"<svg/>",
         b"RIFF\x24\0\0\0WAVEfmt ",
@@ -67,6 +68,33 @@ def test_no_bytes_is_empty() -> None:
 )
 def test_other_content_is_an_unsupported_type(data: bytes) -> None:
     assert reason_of(data) is RejectionReason.UNSUPPORTED_TYPE
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"GIF89a" + bytes(100), RejectionReason.GIF_NOT_ACCEPTED),
+        (b"MM\0*" + bytes(100), RejectionReason.TIFF_NOT_ACCEPTED),
+        (b"II+\0" + bytes(100), RejectionReason.TIFF_NOT_ACCEPTED),
+        (b"\0\0\0\x1cftypavif" + bytes(100), RejectionReason.AVIF_NOT_ACCEPTED),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heic" + bytes(100), RejectionReason.HEIC_NOT_ACCEPTED),
+    ],
+)
+def test_a_format_that_is_not_accepted_is_named(data: bytes, reason: RejectionReason) -> None:
+    assert reason_of(data) is reason
+
+
+@pytest.mark.parametrize("image_format", list(ImageFormat))
+def test_every_format_can_be_left_out_by_name(image_format: ImageFormat) -> None:
+    assert RejectionReason(f"{image_format}_not_accepted")
+
+
+def test_what_is_listed_alone_is_accepted() -> None:
+    only_bmp = dataclasses.replace(LIMITS, formats=frozenset({ImageFormat.BMP}))
+    assert sniff_image(encode(picture_rgb(), "BMP"), only_bmp).format is ImageFormat.BMP
+    with pytest.raises(SampleRejectedError) as caught:
+        sniff_image(encode(picture_rgb(), "JPEG"), only_bmp)
+    assert caught.value.reason is RejectionReason.JPEG_NOT_ACCEPTED
 
 
 @pytest.mark.parametrize("announce", [png_announcing, jpeg_announcing, webp_announcing, bmp_announcing])
