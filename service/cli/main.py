@@ -19,6 +19,7 @@ from service.cli import (
     keys,
     packs,
     processes,
+    rewrap,
     upgrade,
     verification,
 )
@@ -63,6 +64,7 @@ def build_cli() -> typer.Typer:
     cli.command()(explanation.explain)
     cli.command()(calibrate.calibrate)
     cli.command()(upgrade.upgrade)
+    cli.command()(rewrap.rewrap)
     pack_commands = typer.Typer(help="Install and look at model packs.", no_args_is_help=True)
     pack_commands.command("list")(packs.show_packs)
     pack_commands.command("install")(packs.install)

@@ -156,3 +156,18 @@ end
 """
 """KEYS: attempts against templates. ARGV: 1 for a match, which ends a row of failures, 0 for what was no attempt; when
 failures are forgotten (ms)."""
+
+REWRAP = """
+if redis.call('HGET', KEYS[1], 'key') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'key', ARGV[2])
+local old = redis.call('HGET', KEYS[1], 'subject')
+if KEYS[2] and old ~= KEYS[2] then
+  redis.call('ZADD', KEYS[2], redis.call('ZSCORE', old, ARGV[3]), ARGV[3])
+  redis.call('PEXPIRE', KEYS[2], math.max(redis.call('PTTL', KEYS[1]), redis.call('PTTL', KEYS[2])))
+  redis.call('ZREM', old, ARGV[3])
+  redis.call('HSET', KEYS[1], 'subject', KEYS[2])
+end
+return 1
+"""
+"""KEYS: template, its subject index under the new key where it has a subject. ARGV: wrapped data key as it was read, the
+same under the new key, id."""
