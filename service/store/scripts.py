@@ -169,5 +169,5 @@ if KEYS[2] and old ~= KEYS[2] then
 end
 return 1
 """
-"""KEYS: template, its subject index under the new key where it has a subject. ARGV: wrapped data key as it was read, the
-same under the new key, id."""
+"""KEYS: template, its subject index under the new key where it has a subject. ARGV: wrapped data key as it was read,
+the same under the new key, id."""

@@ -68,11 +68,9 @@ async def test_kept_answers_are_dropped_rather_than_unreadable(redis: Redis) -> 
     answers = RedisAnswerStore(redis, (KEY,), 100, tenant="acme")
     await answers.put_answer("key", digest_of("request"), KeptAnswer(201, None, None, b"{}", ("tpl-1",)))
     await rewrapper(redis, (NEWER, KEY)).rewrap_templates(lambda _done: None)
-    for ring in ((KEY,), (NEWER, KEY), (NEWER,)):
-        async with RedisAnswerStore(redis, ring, 100, tenant="acme").claim_answer(
-            "key", digest_of("request"), 1
-        ) as kept:
-            assert kept is None
+    afterwards = RedisAnswerStore(redis, (NEWER, KEY), 100, tenant="acme")
+    async with afterwards.claim_answer("key", digest_of("request"), 1) as kept:
+        assert kept is None
 
 
 async def test_api_keys_too(redis: Redis) -> None:
