@@ -10,7 +10,7 @@ LOCKS := cpu gpu
 # Each lock holds for every Python and platform that the service runs on, with the digests of all files of a version.
 # LOCK_OPTIONS=--upgrade takes the newest versions; without it a lock keeps what it has.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-	--no-emit-index-url --constraint $(FLOORS) --custom-compile-command 'make lock' $(LOCK_OPTIONS)
+	--no-strip-extras --no-emit-index-url --constraint $(FLOORS) --custom-compile-command 'make lock' $(LOCK_OPTIONS)
 UV ?= $(AUDIT_BIN)/uv
 SEMGREP = $(AUDIT_BIN)/semgrep scan --quiet --error --metrics off --disable-version-check
 PIP_AUDIT = $(AUDIT_BIN)/pip-audit --strict --disable-pip --progress-spinner off
