@@ -21,7 +21,7 @@ from service.capacity.profile import Cost
 from service.engine.worker import serve_jobs
 from service.pipeline.sample_stages import DecodedImage, Rejection
 from service.pipeline.set_processing import SetProcessor
-from service.policies import image_limits, quality_scale
+from service.policies import image_limits
 from service.runtime.pack import load_pack
 from service.settings import Settings
 from service.types import Aggregation, Detection, Embedding, Sample
@@ -79,7 +79,6 @@ class SleepingProcessor(SetProcessor):
 
 
 def build_processor(settings: Settings, width: int) -> SleepingProcessor:
-    pack = load_pack(settings.packs_path / settings.pack)
     return SleepingProcessor(
         SleepingDetector(),
         SleepingEmbedder(width),
@@ -87,7 +86,6 @@ def build_processor(settings: Settings, width: int) -> SleepingProcessor:
         image_limits(settings.limits),
         min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
         consistency=None,
-        quality_scale=quality_scale(pack.calibration),
         batch_size=settings.batch_size,
     )
 
