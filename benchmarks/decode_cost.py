@@ -150,10 +150,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     print("| format | megapixels | contents | file, MiB | estimated ms | CPU ms | peak MiB | times ordinary |")
     print("|---|---|---|---|---|---|---|---|")
-    summary = []
-    for image_format in map(ImageFormat, options.formats):
-        for megapixels in options.megapixels:
-            summary.append(_print_rows([kind for kind in KINDS if kind.format is image_format], megapixels))
+    summary = [
+        _print_rows([kind for kind in KINDS if kind.format is image_format], megapixels)
+        for image_format in map(ImageFormat, options.formats)
+        for megapixels in options.megapixels
+    ]
     print("\n| format | megapixels | ordinary ms | worst ms | worst contents | times ordinary | worst peak MiB |")
     print("|---|---|---|---|---|---|---|")
     print("\n".join(summary))
