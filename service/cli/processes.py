@@ -72,16 +72,18 @@ def api(host: Host = None, port: Port = None) -> None:
     with _as_child():
         settings = read_settings(host=host, port=port)
         _log_to_stderr(settings)
+        _limit_decoders(settings)
         _run_api(settings)
 
 
 def worker(host: Host = None, port: WorkerPort = None) -> None:
     """Run one worker process. It needs COREFACE_REDIS_URL."""
     with _as_child():
-        from service.engine.worker import run_worker
-
         settings = read_settings(host=host, worker_port=port)
         _log_to_stderr(settings)
+        _limit_decoders(settings)
+        from service.engine.worker import run_worker
+
         asyncio.run(run_worker(settings))
 
 
@@ -90,6 +92,14 @@ def openapi() -> None:
     from service.api.application import describe_api
 
     Terminal(as_json=True).show_json(describe_api())
+
+
+def _limit_decoders(settings: Settings) -> None:
+    """Before anything imports OpenCV, which looks at its environment once."""
+    from service.policies import image_limits
+    from service.vision.decoder_environment import decoder_environment
+
+    os.environ.update(decoder_environment(image_limits(settings.limits)))
 
 
 def _run_api(settings: Settings) -> None:

@@ -32,19 +32,21 @@ class DecodingCost:
 
 MOST_MEBIBYTES = 240.0
 """Of one image; with the encoded bytes at their limit it is 255."""
-_FREE_MS = 10.0
+_FREE_MS = 3.0
 _MOST_TIMES_ORDINARY = 3.0
 _ORDINARY_NS = {
     ImageFormat.JPEG: 10.0,
     ImageFormat.PNG: 30.0,
     ImageFormat.WEBP: 12.0,
-    ImageFormat.BMP: 3.0,
-    ImageFormat.GIF: 30.0,
-    ImageFormat.TIFF: 13.0,
-    ImageFormat.AVIF: 35.0,
-    ImageFormat.HEIC: 50.0,
+    ImageFormat.BMP: 3.5,
+    ImageFormat.GIF: 34.0,
+    ImageFormat.TIFF: 14.0,
+    ImageFormat.AVIF: 45.0,
+    ImageFormat.HEIC: 60.0,
 }
-"""Of a photograph as cameras and editors write it, each pixel."""
+"""Of a photograph as cameras, editors and web sites write it, each pixel."""
+_TOUCHING_NS = 1.0
+"""Of a byte of memory that is used for the first time."""
 
 
 def most_milliseconds(image_format: ImageFormat, pixels: int, max_decode_ms: float) -> float:
@@ -57,64 +59,64 @@ def jpeg_cost(frame: JpegFrame, scans: JpegScans, scale: int) -> DecodingCost:
     """Decoded at 1/`scale` of its sides: all scans are read, and fewer samples are made of them."""
     pixels = frame.width * frame.height
     samples, made = pixels * frame.samples_per_pixel, pixels / scale**2
-    nanoseconds = 9.0 * scans.coded_bytes + 1.5 * made * (1 + frame.samples_per_pixel)
+    nanoseconds = 0.6 * made * (1 + frame.samples_per_pixel)
     held = 3.0 * made
     if frame.progressive or scans.count > 1:  # coefficients are kept from scan to scan
-        nanoseconds += samples * (1.5 + 0.35 * scans.count)
-        held += 2.0 * samples
-    else:
-        nanoseconds += 0.8 * samples
-    return _cost(nanoseconds, held)
+        return _cost(nanoseconds + 8.5 * scans.coded_bytes + 0.42 * pixels * scans.count, held + 2.0 * samples)
+    return _cost(nanoseconds + 6.5 * scans.coded_bytes + 0.3 * samples, held)
 
 
 def png_cost(frame: PngFrame, contents: PngContents) -> DecodingCost:
     """Of the first frame."""
-    pixels = frame.width * frame.height
-    nanoseconds = _inflating_ns(contents.coded) + 3.5 * frame.raw_bytes
-    nanoseconds += 1.5 * frame.raw_bytes if frame.interlaced else 0.0
-    return _with_conversions(pixels, frame.channels, frame.deep, nanoseconds)
+    nanoseconds = _inflating_ns(contents.coded) + (2.5 if frame.interlaced else 1.0) * frame.raw_bytes
+    return _with_conversions(frame.width * frame.height, frame.channels, frame.deep, nanoseconds)
 
 
 def webp_cost(pixels: int, structure: WebpStructure) -> DecodingCost:
-    held = 12.0 if structure.animated else 8.0
+    """Of the first frame."""
+    nanoseconds = 3.0 * pixels + 9_000.0 * structure.code_groups
+    held = (14.0 if structure.animated else 7.0) * pixels + 6_000.0 * structure.code_groups
     if structure.lossless:
-        return _cost(8.0 * pixels + 10.0 * structure.coded_bytes, held * pixels)
-    nanoseconds = 7.0 * pixels + 35.0 * structure.coded_bytes
-    return _cost(nanoseconds + (8.0 * pixels if structure.alpha else 0.0), held * pixels)
+        return _cost(nanoseconds + 6.0 * structure.coded_bytes, held)
+    if structure.alpha_bytes:
+        nanoseconds += 8.0 * pixels + 10.0 * structure.alpha_bytes
+    return _cost(nanoseconds + 41.0 * structure.coded_bytes, held)
 
 
 def bmp_cost(pixels: int) -> DecodingCost:
-    return _cost(3.0 * pixels, 3.0 * pixels)
+    return _cost(0.5 * pixels, 3.0 * pixels)
 
 
 def gif_cost(pixels: int, coded_bytes: int) -> DecodingCost:
-    return _cost(20.0 * pixels + 15.0 * coded_bytes, 12.0 * pixels)
+    """Of the first frame."""
+    return _cost(10.0 * pixels + 20.0 * coded_bytes, 7.0 * pixels)
 
 
 def tiff_cost(pixels: int, structure: TiffStructure, data: bytes) -> DecodingCost:
-    nanoseconds = _inflating_ns(data) if structure.deflated else 8.0 * len(data)
-    return _with_conversions(pixels, structure.channels, structure.deep, nanoseconds + 2.0 * structure.raw_bytes)
+    nanoseconds = _inflating_ns(data) if structure.deflated else 4.0 * len(data)
+    return _with_conversions(pixels, structure.channels, structure.deep, nanoseconds + structure.raw_bytes)
 
 
 def heif_cost(image_format: ImageFormat, structure: HeifStructure) -> DecodingCost:
     """AVIF or HEIC."""
-    per_pixel, per_byte = (33.0, 25.0) if image_format is ImageFormat.HEIC else (20.0, 90.0)
-    nanoseconds = per_pixel * structure.coded_pixels + per_byte * structure.coded_bytes
-    return _cost(nanoseconds, 12.0 * structure.coded_pixels)
+    per_byte = 75.0 if image_format is ImageFormat.HEIC else 160.0
+    nanoseconds = 15.0 * structure.coded_pixels + per_byte * structure.coded_bytes
+    return _cost(nanoseconds, 10.0 * structure.coded_pixels)
 
 
 def _inflating_ns(coded: bytes) -> float:
     patterned = count_patterned_bytes(coded)
-    return 14.0 * (len(coded) - patterned) + 100.0 * patterned
+    return 11.0 * (len(coded) - patterned) + 100.0 * patterned
 
 
 def _with_conversions(pixels: int, channels: int, deep: bool, nanoseconds: float) -> DecodingCost:
     """Of formats that are taken as stored: 16 bits are made 8, alpha is laid over white."""
     alpha = channels in (2, 4)
-    held = 4.0 if alpha else 3.0
+    stored = (4.0 if alpha else 3.0) * (2.0 if deep else 1.0)
+    held = 2.0 * stored
     if deep:
         nanoseconds += 1.0 * pixels * channels
-        held *= 3.0
+        held += stored / 2.0
     if alpha:
         nanoseconds += 5.0 * pixels
         held += 3.0
@@ -122,4 +124,4 @@ def _with_conversions(pixels: int, channels: int, deep: bool, nanoseconds: float
 
 
 def _cost(nanoseconds: float, held_bytes: float) -> DecodingCost:
-    return DecodingCost(nanoseconds / _NS_PER_MS, held_bytes / _MIB)
+    return DecodingCost((nanoseconds + _TOUCHING_NS * held_bytes) / _NS_PER_MS, held_bytes / _MIB)

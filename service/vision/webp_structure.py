@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.vision.exif_orientation import UPRIGHT, parse_orientation
+from service.vision.vp8l_structure import count_groups
 
 _VP8_START_CODE = b"\x9d\x01\x2a"
 _VP8L_SIGNATURE = 0x2F
@@ -14,6 +15,8 @@ _EXIF_SIGNATURE = b"Exif\0\0"
 _PIXELS = frozenset({b"VP8 ", b"VP8L"})
 _FIRST_CHUNK = 12
 _FRAME_HEADER_BYTES = 16
+_VP8L_HEADER_BYTES = 5
+_ALPHA_LOSSLESS = 1
 _MAX_CHUNKS = 10_000
 
 
@@ -22,10 +25,12 @@ class WebpStructure:
     orientation: int
     """1..8; 1 where nothing is said."""
     lossless: bool
-    alpha: bool
-    """A plane of its own, beside lossy pixels."""
     coded_bytes: int
-    """Of the first frame, alpha included."""
+    """Of the pixels of the first frame."""
+    alpha_bytes: int
+    """Of a plane of alpha beside lossy ones."""
+    code_groups: int
+    """Of its lossless part; 0 without one."""
     animated: bool
 
 
@@ -54,11 +59,13 @@ def read_structure(data: bytes) -> WebpStructure:
     if len(pixels) != 1 or _frame_size(data, *pixels[0]) != size:
         raise ValueError("not one image of the size of its canvas")
     alpha_bytes = sum(length for kind, _, length in shown if kind == b"ALPH")
+    lossless = [start for chunk in shown if (start := _lossless_start(data, *chunk)) is not None]
     return WebpStructure(
         _read_orientation(data, chunks),
         lossless=pixels[0][0] == b"VP8L",
-        alpha=alpha_bytes > 0,
-        coded_bytes=pixels[0][2] + alpha_bytes,
+        coded_bytes=pixels[0][2],
+        alpha_bytes=alpha_bytes,
+        code_groups=sum(count_groups(data, start, *size) for start in lossless),
         animated=bool(frames),
     )
 
@@ -71,6 +78,14 @@ def _frame_size(data: bytes, kind: bytes, position: int, length: int) -> tuple[i
         (bits,) = struct.unpack_from("<I", data, position + 1)
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     raise ValueError("no image header")
+
+
+def _lossless_start(data: bytes, kind: bytes, position: int, _length: int) -> int | None:
+    """Where the lossless code of a chunk begins, after what is said of it; None without one."""
+    if kind == b"VP8L":
+        return position + _VP8L_HEADER_BYTES
+    is_coded = kind == b"ALPH" and data[position] & 3 == _ALPHA_LOSSLESS
+    return position + 1 if is_coded else None
 
 
 def _read_orientation(data: bytes, chunks: list[tuple[bytes, int, int]]) -> int:
