@@ -10,12 +10,14 @@ LOCKS := cpu gpu
 # Each lock holds for every Python and platform that the service runs on, with the digests of all files of a version.
 # LOCK_OPTIONS=--upgrade takes the newest versions; without it a lock keeps what it has.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-	--no-emit-index-url --constraint $(FLOORS) --custom-compile-command 'make lock' $(LOCK_OPTIONS)
+	--no-strip-extras --no-emit-index-url --constraint $(FLOORS) --custom-compile-command 'make lock' $(LOCK_OPTIONS)
 # Of each parser in `make fuzz`.
 FUZZ_RUNS ?= 150000
 FUZZ_SECONDS ?= 120
 UV ?= $(AUDIT_BIN)/uv
 SEMGREP = $(AUDIT_BIN)/semgrep scan --quiet --error --metrics off --disable-version-check
+# It would warn that a lock does not say who asked for what.
+SBOM = $(AUDIT_BIN)/python -W ignore::UserWarning -m cyclonedx_py
 PIP_AUDIT = $(AUDIT_BIN)/pip-audit --strict --disable-pip --progress-spinner off
 
 .PHONY: help install serve test cluster-test chaos fuzz lint bench wheel lock sbom audit audit-code audit-dependencies clean
@@ -95,7 +97,7 @@ lock: $(AUDIT)/.installed  ## Write the lock files requirements/*.txt again (LOC
 
 sbom: $(AUDIT)/.installed  ## Write the bills of materials of the locks, dist/coreface-*.cdx.json (CycloneDX).
 	@mkdir -p dist
-	@for lock in $(LOCKS); do $(AUDIT_BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+	@for lock in $(LOCKS); do $(SBOM) requirements --pyproject pyproject.toml --mc-type application \
 		--of JSON --output-reproducible --output-file dist/coreface-$$lock.cdx.json requirements/$$lock.txt; done
 
 audit: audit-code audit-dependencies  ## Look for flaws in the code, and for published ones in what it stands on.

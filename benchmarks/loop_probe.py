@@ -1,7 +1,7 @@
 """How late an event loop is: `python -m benchmarks.loop_probe FOLDER [--port PORT]`.
 
 With a port it is an API process with a probe in its loop; without, a process that does nothing else, whose lag is that
-of the machine. SIGUSR1 writes the lags since the last time to FOLDER and begins anew.
+of the machine. SIGUSR1 writes what was seen since the last time to FOLDER and begins anew.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 from service.api.http_server import serve_http
@@ -22,40 +23,41 @@ PERIOD_S = 0.005
 
 
 class LoopProbe:
-    """Wakes every 5 ms, and notes how late."""
+    """Wakes every 5 ms, and notes how late, and how much of the processor its thread used meanwhile: on a machine that
+    does other things as well, being late is not the loop's own doing alone."""
 
     def __init__(self, folder: Path) -> None:
         self._file = file_of(folder, os.getpid())
-        self._lags: list[float] = []
+        self._seen: list[tuple[float, float]] = []
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, self._write)
         while True:
-            due = loop.time() + PERIOD_S
+            due, worked_s = loop.time() + PERIOD_S, time.thread_time()
             await asyncio.sleep(PERIOD_S)
-            self._lags.append(loop.time() - due)
+            self._seen.append((loop.time() - due, time.thread_time() - worked_s))
 
     def _write(self) -> None:
         # Beside it first, so that nobody reads half of it.
         beside = self._file.with_suffix(".new")
-        beside.write_text(json.dumps(self._lags))
+        beside.write_text(json.dumps(self._seen))
         beside.rename(self._file)
-        self._lags.clear()
+        self._seen.clear()
 
 
 def file_of(folder: Path, pid: int) -> Path:
     return folder / f"lags-{pid}.json"
 
 
-def take_lags(folder: Path, pid: int) -> list[float] | None:
-    """What was written since it was last taken, seconds; None: nothing yet."""
+def take_seen(folder: Path, pid: int) -> list[tuple[float, float]] | None:
+    """Lags, and processor time of the loop's thread, seconds, as written since last taken; None: nothing yet."""
     file = file_of(folder, pid)
     if not file.exists():
         return None
-    lags: list[float] = json.loads(file.read_text())
+    seen: list[tuple[float, float]] = json.loads(file.read_text())
     file.unlink()
-    return lags
+    return seen
 
 
 async def _run(folder: Path, port: int | None) -> None:

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Protocol
 
 
-@dataclass(slots=True)
-class Attempt:
-    """One comparison. Left as it is, it was none: an error decides nothing."""
-
-    is_match: bool | None = None
-
-
 class Lockouts(Protocol):
-    def attempt(self, template_ids: Sequence[str]) -> AbstractAsyncContextManager[Attempt]:
-        """One comparison with these. Raises `VerificationDelayedError`, `TemplateLockedError`, `StoreUnavailableError`
-        before it begins."""
+    """Each method raises `StoreUnavailableError`."""
+
+    async def check(self, template_ids: Sequence[str]) -> None:
+        """Before a comparison with these. Raises `VerificationDelayedError`, `TemplateLockedError`."""
+        ...
+
+    async def settle(self, template_ids: Sequence[str], *, is_match: bool) -> None:
+        """After it, before it is answered. Raises as `check`, where others failed meanwhile: of guesses that are sent
+        together no more are answered than of guesses that are sent one after the other."""
         ...
 
     async def unlock(self, template_id: str) -> bool:
-        """Forget what failed; whether there was anything. Raises `StoreUnavailableError`."""
+        """Forget what failed; whether there was anything."""
         ...
 
 
 class NoLockouts:
     """Of a process that keeps nothing."""
 
-    @asynccontextmanager
-    async def attempt(self, template_ids: Sequence[str]) -> AsyncIterator[Attempt]:
-        yield Attempt()
+    async def check(self, template_ids: Sequence[str]) -> None:
+        """There is nothing to guess at."""
+
+    async def settle(self, template_ids: Sequence[str], *, is_match: bool) -> None:
+        """Nothing is counted."""
 
     async def unlock(self, template_id: str) -> bool:
         return False

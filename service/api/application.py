@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -38,6 +39,7 @@ def build_application(open_parts: PartsOpener, doors: Doors = NO_DOORS) -> FastA
     app = _with_routes(lifespan)
     app.state.draining = Draining()
     app.state.metrics = metrics
+    app.state.body_turn = asyncio.Lock()
     install_problem_handlers(app)
     # The last one added is the outermost.
     app.add_middleware(DoorsMiddleware, doors=doors)

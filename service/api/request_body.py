@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
 
@@ -19,7 +18,9 @@ from service.settings import Limits
 
 PACE_BYTES = 5_000
 """Of a body, each so many further bytes have `Limits.body_pace_s` to arrive: a client that stands still is given up
-long before one that sends what it can."""
+long before one that sends what it can. What the service itself takes does not count."""
+_SLICE_BYTES = 64 * 1024
+"""What a reader takes a millisecond for at most, or so."""
 
 
 class BodyReader(Protocol):
@@ -37,25 +38,33 @@ async def read_body(request: Request, reader: BodyReader, limits: Limits) -> Non
     refuse_by_headers(request, limits)
     clock = asyncio.get_running_loop().time
     ends_at = clock() + limits.request_timeout_s
-    try:
-        async with (
-            asyncio.timeout_at(min(ends_at, clock() + limits.body_pace_s)) as deadline,
-            aclosing(_chunks(request)) as chunks,
-        ):
-            received, wanted = 0, PACE_BYTES
-            async for chunk in chunks:
-                received += len(chunk)
-                if received > limits.max_request_bytes:
-                    raise _too_large(limits)
-                if received >= wanted:
-                    wanted = received + PACE_BYTES
-                    deadline.reschedule(min(ends_at, clock() + limits.body_pace_s))
-                reader.feed(chunk)
-    except TimeoutError as error:
-        raise SlowRequestError(
-            f"The request's body came too slowly: each {PACE_BYTES} bytes have {limits.body_pace_s:g} seconds, and all "
-            f"of it {limits.request_timeout_s:g}."
-        ) from error
+    received, wanted, patience_s = 0, PACE_BYTES, limits.body_pace_s
+    async with aclosing(request.stream()) as chunks:
+        while True:
+            waits_from = clock()
+            try:
+                async with asyncio.timeout_at(min(ends_at, waits_from + patience_s)):
+                    chunk = await anext(chunks, None)
+            except TimeoutError as error:
+                raise _too_slow(limits) from error
+            if chunk is None:
+                return
+            patience_s -= clock() - waits_from
+            received += len(chunk)
+            if received > limits.max_request_bytes:
+                raise _too_large(limits)
+            if received >= wanted:
+                wanted, patience_s = received + PACE_BYTES, limits.body_pace_s
+            await _feed(reader, chunk, request.app.state.body_turn)
+
+
+async def _feed(reader: BodyReader, chunk: bytes, turn: asyncio.Lock) -> None:
+    """Slice by slice, and one body at a time: of many that arrive together each would have its slice in the same round
+    of the event loop, and whoever sends none would wait for all of them."""
+    for start in range(0, len(chunk), _SLICE_BYTES):
+        async with turn:
+            reader.feed(chunk[start : start + _SLICE_BYTES])
+        await asyncio.sleep(0)
 
 
 def refuse_by_headers(request: Request, limits: Limits) -> None:
@@ -71,11 +80,11 @@ def refuse_by_headers(request: Request, limits: Limits) -> None:
         raise _too_large(limits)
 
 
-async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
-    async for chunk in request.stream():
-        yield chunk
-        # A client faster than this process must not keep the other requests waiting.
-        await asyncio.sleep(0)
+def _too_slow(limits: Limits) -> SlowRequestError:
+    return SlowRequestError(
+        f"The request's body came too slowly: each {PACE_BYTES} bytes have {limits.body_pace_s:g} seconds, and all of "
+        f"it {limits.request_timeout_s:g}."
+    )
 
 
 def _too_large(limits: Limits) -> RequestTooLargeError:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.access.callers import Caller, Scope
-from service.access.lockouts import Attempt
 from service.api.access import CurrentCaller, allowing
 from service.api.answers import (
     BatchAnswer,
@@ -103,10 +101,15 @@ async def verify(request: Request, parts: Parts, caller: CurrentCaller) -> Respo
 
     async def work() -> KeptAnswer:
         await _spend(parts, caller, sides, raw)
-        async with _attempt(request, parts, caller, kept_ids) as attempt:
+        try:
+            await parts.lockouts.check(kept_ids)
             with parts.metrics.counting_refused_sets():
                 verification = await parts.verifier.verify(reference, probe, body.operating_point, explain=body.explain)
-            attempt.is_match = verification.comparison.is_match
+            await parts.lockouts.settle(kept_ids, is_match=verification.comparison.is_match)
+        except _LOCKOUT_ERRORS as error:
+            entry = {"template_ids": kept_ids, "code": error.code}
+            parts.audit.note(request, caller, Event.VERIFICATION_REFUSED, entry)
+            raise
         if body.explain:
             parts.metrics.decision_explained()
         _note_decision(request, parts, caller, sides, verification)
@@ -118,19 +121,6 @@ async def verify(request: Request, parts: Parts, caller: CurrentCaller) -> Respo
         lambda: (described(reference), described(probe), body.operating_point, body.explain, body.scores),
         work,
     )
-
-
-@asynccontextmanager
-async def _attempt(
-    request: Request, parts: TenantParts, caller: Caller, template_ids: Sequence[str]
-) -> AsyncIterator[Attempt]:
-    try:
-        async with parts.lockouts.attempt(template_ids) as attempt:
-            yield attempt
-    except _LOCKOUT_ERRORS as error:
-        entry = {"template_ids": list(template_ids), "code": error.code}
-        parts.audit.note(request, caller, Event.VERIFICATION_REFUSED, entry)
-        raise
 
 
 @router.post(

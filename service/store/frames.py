@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 Value = TypeVar("Value")
 
 _FLOAT32 = np.dtype("<f4")
+_LARGE_BYTES = 64 * 1024
+"""Too long for a shorter length than msgpack's `bin 32`."""
+_BIN_32 = b"\xc6"
 
 
 class FrameError(ValueError):
@@ -24,8 +27,25 @@ class FrameError(ValueError):
 
 def pack_frame(fields: Sequence[object]) -> bytes:
     """One frame from a row of None, bool, int, float, str, bytes and nested rows."""
-    packed: bytes = msgpack.packb(fields, use_bin_type=True)
-    return packed
+    packer = msgpack.Packer(use_bin_type=True, autoreset=False)
+    pieces: list[bytes] = []
+    _pack(fields, packer, pieces)
+    pieces.append(packer.bytes())
+    return b"".join(pieces)
+
+
+def _pack(field: object, packer: msgpack.Packer, pieces: list[bytes]) -> None:
+    # msgpack itself would copy images while it keeps every other thread from running, the event loop's among them, and
+    # take milliseconds for a megabyte; joining lets go of the interpreter.
+    if isinstance(field, list | tuple):
+        packer.pack_array_header(len(field))
+        for inner in field:
+            _pack(inner, packer, pieces)
+    elif isinstance(field, bytes) and len(field) >= _LARGE_BYTES:
+        pieces += [packer.bytes(), _BIN_32 + len(field).to_bytes(4, "big"), field]
+        packer.reset()
+    else:
+        packer.pack(field)
 
 
 def array_field(values: NDArray[np.float32]) -> bytes:

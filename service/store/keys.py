@@ -48,9 +48,9 @@ def embedding_key(tenant: str, fingerprint: str, face_policy: FacePolicy, blinde
     return f"{_of(tenant)}embedding:{fingerprint}:{face_policy.value}:{blinded_digest}"
 
 
-def attempts_key(tenant: str, template_id: str) -> str:
+def failures_key(tenant: str, template_id: str) -> str:
     """Hash: failed verifications against a template, in a row, and when the last one was."""
-    return f"{_of(tenant)}attempts:{template_id}"
+    return f"{_of(tenant)}failures:{template_id}"
 
 
 def budget_key(tenant: str, budget: str, key_id: str, subject: str) -> str:

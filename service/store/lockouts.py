@@ -1,18 +1,13 @@
-"""Failed verifications against a stored template: a few in a row make the next one wait, many lock the template.
-
-An attempt counts as failed from its beginning until it is known to be none, so that guesses that are sent together
-count like guesses that are sent one after the other.
-"""
+"""Failed verifications against stored templates, counted in Redis over all API processes, by the server's clock."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 
-from service.access.lockouts import Attempt
 from service.errors import TemplateLockedError, VerificationDelayedError
 from service.settings import Lockout
 from service.store import keys, scripts
@@ -22,51 +17,34 @@ _LOCKED = -1
 
 
 class RedisLockouts:
-    """The `Lockouts` of one tenant's templates."""
+    """The `Lockouts` of one tenant's templates. Where nothing failed and nothing fails, nothing is written."""
 
     def __init__(self, redis: Redis, limits: Lockout, template_ttl_s: int, tenant: str) -> None:
         """`template_ttl_s`: no template lives longer, and so no lock."""
-        self._limits = limits
-        self._lock_life_ms = template_ttl_s * 1000
-        self._forget_ms = math.ceil(limits.forget_s * 1000)
-        self._tenant = tenant
-        self._begin = redis.register_script(scripts.BEGIN_ATTEMPT)
-        self._end = redis.register_script(scripts.END_ATTEMPT)
         self._redis = redis
+        self._tenant = tenant
+        self._is_on = bool(limits.delay_after or limits.lock_after)
+        self._limits: list[int] = [limits.delay_after, math.ceil(limits.delay_s * 1000), limits.lock_after]
+        self._lives_ms: list[int] = [math.ceil(limits.forget_s * 1000), template_ttl_s * 1000]
+        self._may_verify = redis.register_script(scripts.MAY_VERIFY)
+        self._settle = redis.register_script(scripts.SETTLE_VERIFICATION)
 
-    @asynccontextmanager
-    async def attempt(self, template_ids: Sequence[str]) -> AsyncIterator[Attempt]:
-        attempt = Attempt()
-        ids = sorted(set(template_ids))
-        if not ids or not (self._limits.delay_after or self._limits.lock_after):
-            yield attempt
-            return
-        names = [keys.attempts_key(self._tenant, template_id) for template_id in ids]
-        await self._start(names)
-        try:
-            yield attempt
-        finally:
-            if attempt.is_match is not False:
-                with reporting_failures():
-                    await self._end(keys=names, args=[int(attempt.is_match is True), self._forget_ms])
+    async def check(self, template_ids: Sequence[str]) -> None:
+        await self._run(self._may_verify, template_ids, self._limits)
+
+    async def settle(self, template_ids: Sequence[str], *, is_match: bool) -> None:
+        await self._run(self._settle, template_ids, [*self._limits, *self._lives_ms, int(is_match)])
 
     async def unlock(self, template_id: str) -> bool:
         with reporting_failures():
-            return bool(await self._redis.delete(keys.attempts_key(self._tenant, template_id)))
+            return bool(await self._redis.delete(keys.failures_key(self._tenant, template_id)))
 
-    async def _start(self, names: Sequence[str]) -> None:
-        limits = self._limits
+    async def _run(self, script: AsyncScript, template_ids: Sequence[str], arguments: Sequence[int]) -> None:
+        if not self._is_on or not template_ids:
+            return
+        names = [keys.failures_key(self._tenant, template_id) for template_id in sorted(set(template_ids))]
         with reporting_failures():
-            wait_ms = await self._begin(
-                keys=names,
-                args=[
-                    limits.delay_after,
-                    math.ceil(limits.delay_s * 1000),
-                    limits.lock_after,
-                    self._forget_ms,
-                    self._lock_life_ms,
-                ],
-            )
+            wait_ms = await script(keys=names, args=arguments)
         if wait_ms == _LOCKED:
             raise TemplateLockedError("Too many verifications against this template failed; an operator can unlock it.")
         if wait_ms > 0:

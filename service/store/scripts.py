@@ -57,8 +57,8 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 for i = 2, #KEYS do redis.call('DEL', KEYS[i]) end
 return 1
 """
-"""KEYS: template, then what goes with it (failed attempts, cached embeddings of its samples). ARGV: id, life of the
-tombstone (ms)."""
+"""KEYS: template, then what goes with it (failed verifications, cached embeddings of its samples). ARGV: id, life of
+the tombstone (ms)."""
 
 LIST = """
 local time = redis.call('TIME')
@@ -116,7 +116,7 @@ return 0
 """
 """KEYS: budgets, all or none of which are used. ARGV: amount, limit, life (ms). Answers 0, or how long to wait (ms)."""
 
-BEGIN_ATTEMPT = """
+_LOOK_AT_FAILURES = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local delay_after, delay, lock_after = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -130,32 +130,28 @@ for _, name in ipairs(KEYS) do
   end
 end
 if wait > 0 then return wait end
+"""
+
+MAY_VERIFY = f"""{_LOOK_AT_FAILURES}
+return 0
+"""
+"""KEYS: failures of templates. ARGV: failures before a delay, the delay (ms), failures before the lock. Answers 0 where
+they may be verified, -1 where one is locked, else how long to wait (ms)."""
+
+SETTLE_VERIFICATION = f"""{_LOOK_AT_FAILURES}
 for _, name in ipairs(KEYS) do
-  local failed = redis.call('HINCRBY', name, 'failed', 1)
-  redis.call('HSET', name, 'last', now)
-  redis.call('PEXPIRE', name, lock_after > 0 and failed >= lock_after and ARGV[5] or ARGV[4])
+  if ARGV[6] == '1' then
+    if redis.call('EXISTS', name) == 1 then redis.call('DEL', name) end
+  else
+    local failed = redis.call('HINCRBY', name, 'failed', 1)
+    redis.call('HSET', name, 'last', now)
+    redis.call('PEXPIRE', name, lock_after > 0 and failed >= lock_after and ARGV[5] or ARGV[4])
+  end
 end
 return 0
 """
-"""KEYS: attempts against templates. ARGV: failures before a delay, the delay (ms), failures before the lock, when
-failures are forgotten (ms), the life of a lock (ms). Answers 0 where the attempt may begin, -1 where one is locked,
-else how long to wait (ms)."""
-
-END_ATTEMPT = """
-for _, name in ipairs(KEYS) do
-  if ARGV[1] == '1' then
-    redis.call('DEL', name)
-  elseif redis.call('EXISTS', name) == 1 then
-    if redis.call('HINCRBY', name, 'failed', -1) <= 0 then
-      redis.call('DEL', name)
-    else
-      redis.call('PEXPIRE', name, ARGV[2])
-    end
-  end
-end
-"""
-"""KEYS: attempts against templates. ARGV: 1 for a match, which ends a row of failures, 0 for what was no attempt; when
-failures are forgotten (ms)."""
+"""KEYS and ARGV as above, then: when failures are forgotten (ms), the life of a lock (ms), 1 for a match, which ends a
+row of failures. Answers as above: what others found meanwhile may have taken the right to this answer."""
 
 REWRAP = """
 if redis.call('HGET', KEYS[1], 'key') ~= ARGV[1] then return 0 end

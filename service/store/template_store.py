@@ -148,7 +148,7 @@ class RedisTemplateStore:
             erased = await self._erase(
                 keys=[
                     self._template_key(template_id),
-                    keys.attempts_key(self._tenant, template_id),
+                    keys.failures_key(self._tenant, template_id),
                     *self._cache.names(template.sample_digests, template.fingerprint),
                 ],
                 args=[template_id, self._retention.tombstone_ttl_s * 1000],

@@ -35,7 +35,7 @@ MOST_MEBIBYTES = 240.0
 _FREE_MS = 3.0
 _MOST_TIMES_ORDINARY = 3.0
 _ORDINARY_NS = {
-    ImageFormat.JPEG: 10.0,
+    ImageFormat.JPEG: 9.0,
     ImageFormat.PNG: 30.0,
     ImageFormat.WEBP: 12.0,
     ImageFormat.BMP: 3.5,
@@ -62,7 +62,7 @@ def jpeg_cost(frame: JpegFrame, scans: JpegScans, scale: int) -> DecodingCost:
     nanoseconds = 0.6 * made * (1 + frame.samples_per_pixel)
     held = 3.0 * made
     if frame.progressive or scans.count > 1:  # coefficients are kept from scan to scan
-        return _cost(nanoseconds + 8.5 * scans.coded_bytes + 0.42 * pixels * scans.count, held + 2.0 * samples)
+        return _cost(nanoseconds + 17.0 * scans.coded_bytes + 0.2 * pixels * scans.count, held + 2.0 * samples)
     return _cost(nanoseconds + 6.5 * scans.coded_bytes + 0.3 * samples, held)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import struct
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 _WINDOW = 16
 """Bytes that are compared: four float32, eight float16, sixteen characters. Chance does not bring them about."""
 _HEAD = 8
-_BITS = 0xFFFFFF
+_BITS, _SHIFT = np.uint64(0xFFFFFF), np.uint64(24)
 _NUMBER = re.compile(rb"-?\d+\.\d+(?:[eE][-+]?\d+)?")
 _RUN = 4
 """Numbers in a row that must be those of a vector, to four decimals."""
@@ -33,8 +34,10 @@ class CanarySearch:
         self._runs = {tuple(run) for run in _four_decimals(vectors[:, :_RUN]).tolist()}
         self._words = words or {}
         heads = np.array([int.from_bytes(window[:_HEAD], "little") for window in self._windows], np.uint64)
-        self._may_start = np.zeros(_BITS + 1, bool)
-        self._may_start[heads & np.uint64(_BITS)] = True
+        # Two tables that nearly nothing passes, so that what is left can be looked up one by one.
+        self._first, self._second = np.zeros(1 << 24, bool), np.zeros(1 << 24, bool)
+        self._first[heads & _BITS] = True
+        self._second[heads >> _SHIFT & _BITS] = True
 
     def __call__(self, content: bytes) -> set[str]:
         """In which forms any of it is there."""
@@ -50,7 +53,7 @@ class CanarySearch:
             if count == 0:
                 continue
             heads = np.frombuffer(content, "<u8", count, offset)
-            for index in np.flatnonzero(self._may_start[heads & np.uint64(_BITS)]):
+            for index in np.flatnonzero(self._first[heads & _BITS] & self._second[heads >> _SHIFT & _BITS]):
                 at = offset + int(index) * _HEAD
                 form = self._windows.get(content[at : at + _WINDOW])
                 if form is not None:
@@ -75,8 +78,8 @@ def _vector_forms(row: NDArray[np.float32]) -> Iterator[tuple[str, bytes]]:
         "float32, big-endian": row.astype(">f4").tobytes(),
         "float16": row.astype("<f2").tobytes(),
         "float64": row.astype("<f8").tobytes(),
-        "msgpack float32": b"".join(b"\xca" + number.tobytes() for number in row[:4].astype(">f4")),
-        "msgpack float64": b"".join(b"\xcb" + number.tobytes() for number in row[:4].astype(">f8")),
+        "msgpack float32": b"".join(struct.pack(">Bf", 0xCA, number) for number in row[:4]),
+        "msgpack float64": b"".join(struct.pack(">Bd", 0xCB, number) for number in row[:4]),
     }
     for form, content in plain.items():
         yield form, content[:_WINDOW]

@@ -44,6 +44,7 @@ def search() -> CanarySearch:
         (WORD, "word"),
         (base64.b64encode(b"before" + WORD + b"after"), "word"),
     ],
+    ids=map(str, range(18)),  # what is planted is made anew by each process that collects tests
 )
 @pytest.mark.parametrize("offset", [0, 3])
 def test_what_is_there_is_found(search: CanarySearch, planted: bytes, form: str, offset: int) -> None:

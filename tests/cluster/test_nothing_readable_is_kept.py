@@ -20,6 +20,8 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.stub_worker import mean_of
 from tests.pipeline.fakes import embed, png
 
+pytestmark = pytest.mark.slow
+
 SETS = 330
 SAMPLES = 30
 """Of each set: with its template, 31 vectors. 330 sets come to 10,230."""
@@ -131,7 +133,7 @@ def compare(client: httpx.Client, entry: Enrolled) -> int:
         {"vector": vector, "samples": entry.body[:1]},
     ):
         refused = client.post("/v1/verify", json={"reference": by_id, "probe": wrong})
-        assert refused.status_code == 422, refused.text
+        assert refused.status_code in (400, 422), refused.text
     cut_off = client.post("/v1/verify", content=str({"vector": vector}), headers={"Content-Type": "application/json"})
     assert cut_off.status_code in (400, 422), cut_off.text
     return 8

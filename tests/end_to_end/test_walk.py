@@ -290,10 +290,11 @@ def test_in_a_group_picture_the_face_that_agrees_with_the_rest_is_taken(
 def test_portraits_match_their_person_in_no_other_portrait(client: httpx.Client, shared_data: Path) -> None:
     portraits = sorted((shared_data / "video/references").glob("*.png"))
     ids = [enrol(client, [path])["template_id"] for path in portraits]
-    for row, reference in enumerate(ids):
-        for column, probe in enumerate(ids):
-            decision = verify(client, {"template_id": reference}, {"template_id": probe})["decision"]
-            assert decision == ("match" if row == column else "non_match"), (portraits[row], portraits[column])
+    pairs = [(row, column) for row in range(len(ids)) for column in range(len(ids))]
+    body = {"pairs": [{"reference": ids[row], "probe": ids[column]} for row, column in pairs]}
+    results = client.post("/v1/verify/batch", json=body).json()["results"]
+    for (row, column), result in zip(pairs, results, strict=True):
+        assert result["decision"] == ("match" if row == column else "non_match"), (portraits[row], portraits[column])
 
 
 def test_bad_requests_name_their_fault_and_keep_nothing(client: httpx.Client, shared_data: Path) -> None:

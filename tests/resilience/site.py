@@ -31,6 +31,7 @@ class Site(Cluster):
         *,
         settings: Mapping[str, str] | None = None,
         service_s: float = SERVICE_S,
+        stand_in: str = "tests.resilience.faulty_worker",
         **options: Any,
     ) -> None:
         folder = directory / "faults"
@@ -40,7 +41,7 @@ class Site(Cluster):
             directory,
             service_s=service_s,
             settings={"COREFACE_MAX_BATCH_SETS": "4", FOLDER_VARIABLE: str(folder), **(settings or {})},
-            stand_in="tests.resilience.faulty_worker",
+            stand_in=stand_in,
             **options,
         )
         self.sets_per_s = len(self.workers) / service_s

@@ -33,16 +33,20 @@ JSON = {"content-type": "application/json"}
 @contextmanager
 def gone(site: Site) -> Iterator[None]:
     site.store.kill()
-    yield
-    site.store.start()
-    site.store.wait_until_ready()
+    try:
+        yield
+    finally:
+        site.store.start()
+        site.store.wait_until_ready()
 
 
 @contextmanager
 def hung(site: Site) -> Iterator[None]:
     site.store.pause()
-    yield
-    site.store.resume()
+    try:
+        yield
+    finally:
+        site.store.resume()
 
 
 @contextmanager
@@ -50,8 +54,10 @@ def full(site: Site) -> Iterator[None]:
     with site.store_admin() as admin:
         before = admin.config_get("maxmemory")["maxmemory"]
         admin.config_set("maxmemory", "1mb")
-        yield
-        admin.config_set("maxmemory", before)
+        try:
+            yield
+        finally:
+            admin.config_set("maxmemory", before)
 
 
 @contextmanager
@@ -59,8 +65,10 @@ def read_only(site: Site) -> Iterator[None]:
     """A replica of a server that is not there."""
     with site.store_admin() as admin:
         admin.replicaof("127.0.0.1", free_port())
-        yield
-        admin.replicaof("NO", "ONE")
+        try:
+            yield
+        finally:
+            admin.replicaof("NO", "ONE")
 
 
 @dataclass(frozen=True, slots=True)

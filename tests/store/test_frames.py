@@ -31,6 +31,16 @@ def test_fields_come_back_in_order() -> None:
         reader.text()
 
 
+large = st.integers(0xFFFE, 0x10001).map(bytes)
+small = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text() | st.binary()
+fields = st.recursive(small | large, lambda inner: st.lists(inner, max_size=4), max_leaves=12)
+
+
+@given(st.lists(fields, max_size=5))
+def test_a_frame_is_what_msgpack_makes_of_it(row: list[object]) -> None:
+    assert pack_frame(row) == msgpack.packb(row, use_bin_type=True)
+
+
 def test_arrays_are_read_only() -> None:
     array = _reader(array_field(np.ones(3, np.float32))).array(-1)
     with pytest.raises(ValueError, match="read-only"):

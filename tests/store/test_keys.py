@@ -14,7 +14,7 @@ def test_every_key_has_the_prefix_and_none_is_another() -> None:
         keys.embedding_key(DEFAULT_TENANT, "f", FacePolicy.LARGEST, "a"),
         keys.embedding_key(DEFAULT_TENANT, "f", FacePolicy.ONLY, "a"),
         keys.subject_index_key(DEFAULT_TENANT, "a"),
-        keys.attempts_key(DEFAULT_TENANT, "a"),
+        keys.failures_key(DEFAULT_TENANT, "a"),
         keys.budget_key(DEFAULT_TENANT, "images", "a", ""),
         keys.api_key_key("a"),
         keys.job_stream_key("f"),
@@ -47,7 +47,7 @@ def test_what_is_one_tenants_shares_a_slot_and_is_no_other_tenants() -> None:
             keys.answer_key(tenant, "a"),
             keys.subject_index_key(tenant, "a"),
             keys.embedding_key(tenant, "f", FacePolicy.LARGEST, "a"),
-            keys.attempts_key(tenant, "a"),
+            keys.failures_key(tenant, "a"),
             keys.budget_key(tenant, "images", "a", ""),
         }
 

@@ -5,13 +5,13 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from service.errors import CorefaceError, TemplateLockedError, VerificationDelayedError
+from service.errors import TemplateLockedError, VerificationDelayedError
 from service.settings import Lockout
 from service.store import keys
 from service.store.lockouts import RedisLockouts
 
 LIMITS = Lockout(delay_after=2, delay_s=30.0, lock_after=4)
-NAME = keys.attempts_key("acme", "tpl")
+NAME = keys.failures_key("acme", "tpl")
 
 
 @pytest.fixture
@@ -20,8 +20,9 @@ def lockouts(redis: Redis) -> RedisLockouts:
 
 
 async def guess(lockouts: RedisLockouts, *template_ids: str, is_match: bool = False) -> None:
-    async with lockouts.attempt(template_ids or ("tpl",)) as attempt:
-        attempt.is_match = is_match
+    ids = template_ids or ("tpl",)
+    await lockouts.check(ids)
+    await lockouts.settle(ids, is_match=is_match)
 
 
 async def pass_time(redis: Redis, seconds: float, name: str = NAME) -> None:
@@ -63,28 +64,29 @@ async def test_many_failures_lock_the_template_until_it_is_unlocked(lockouts: Re
     await guess(lockouts, is_match=True)
 
 
-async def test_what_decided_nothing_counts_for_nothing(lockouts: RedisLockouts, redis: Redis) -> None:
-    for _ in range(5):
-        with pytest.raises(RuntimeError):
-            async with lockouts.attempt(["tpl"]):
-                raise RuntimeError
-    assert not await redis.exists(NAME)
+async def test_nothing_is_written_where_nothing_fails(lockouts: RedisLockouts, redis: Redis) -> None:
+    await lockouts.check(["tpl"])
+    await guess(lockouts, is_match=True)
+    assert await redis.dbsize() == 0
 
 
-async def test_guesses_that_are_sent_together_count_like_others(lockouts: RedisLockouts) -> None:
-    begun = asyncio.Event()
-
-    async def slow_guess() -> None:
-        async with lockouts.attempt(["tpl"]) as attempt:
-            await begun.wait()
-            attempt.is_match = False
-
-    tasks = [asyncio.create_task(slow_guess()) for _ in range(10)]
-    await asyncio.sleep(0.1)
-    begun.set()
-    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+async def test_of_guesses_that_are_sent_together_no_more_are_answered(lockouts: RedisLockouts) -> None:
+    for _ in range(10):
+        await lockouts.check(["tpl"])
+    outcomes = await asyncio.gather(
+        *(lockouts.settle(["tpl"], is_match=False) for _ in range(9)), return_exceptions=True
+    )
     assert sum(outcome is None for outcome in outcomes) == 2
-    assert all(outcome is None or isinstance(outcome, CorefaceError) for outcome in outcomes)
+    assert all(outcome is None or isinstance(outcome, VerificationDelayedError) for outcome in outcomes)
+    with pytest.raises(VerificationDelayedError):
+        await lockouts.settle(["tpl"], is_match=True)  # the tenth, and right
+
+
+async def test_genuine_ones_that_are_sent_together_are_all_answered(lockouts: RedisLockouts) -> None:
+    await guess(lockouts)
+    for _ in range(10):
+        await lockouts.check(["tpl"])
+    await asyncio.gather(*(lockouts.settle(["tpl"], is_match=True) for _ in range(10)))
 
 
 async def test_failures_are_forgotten_after_a_while(redis: Redis) -> None:
@@ -100,7 +102,7 @@ async def test_of_two_templates_one_that_is_locked_stops_both_and_counts_neither
     await guess(lockouts, "tpl")
     with pytest.raises(VerificationDelayedError):
         await guess(lockouts, "other", "tpl")
-    assert not await redis.exists(keys.attempts_key("acme", "other"))
+    assert not await redis.exists(keys.failures_key("acme", "other"))
 
 
 async def test_templates_and_tenants_are_apart(lockouts: RedisLockouts, redis: Redis) -> None:
@@ -123,6 +125,7 @@ async def test_both_can_be_switched_off(redis: Redis) -> None:
 
 
 async def test_nothing_is_asked_of_the_store_without_a_stored_template(lockouts: RedisLockouts, redis: Redis) -> None:
-    async with lockouts.attempt([]) as attempt:
-        attempt.is_match = False
+    await guess(lockouts, is_match=True)
+    await lockouts.check([])
+    await lockouts.settle([], is_match=False)
     assert await redis.dbsize() == 0

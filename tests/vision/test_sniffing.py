@@ -116,9 +116,9 @@ def test_a_size_at_the_limit_passes(announce) -> None:
 
 @pytest.mark.parametrize(("scans", "passes"), [(100, True), (101, False), (5_000, False)])
 def test_the_number_of_jpeg_scans_is_limited(scans: int, passes: bool) -> None:
-    data = jpeg_announcing(1_000, 1_000, scans)
+    data = jpeg_announcing(100, 100, scans)
     if passes:
-        assert sniff_image(data, LIMITS).height == 1_000
+        assert sniff_image(data, LIMITS).height == 100
     else:
         assert reason_of(data) is RejectionReason.TOO_MANY_PIXELS
 
