@@ -11,13 +11,16 @@ LOCKS := cpu gpu
 # LOCK_OPTIONS=--upgrade takes the newest versions; without it a lock keeps what it has.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-strip-extras --no-emit-index-url --constraint $(FLOORS) --custom-compile-command 'make lock' $(LOCK_OPTIONS)
+# Of each parser in `make fuzz`.
+FUZZ_RUNS ?= 150000
+FUZZ_SECONDS ?= 120
 UV ?= $(AUDIT_BIN)/uv
 SEMGREP = $(AUDIT_BIN)/semgrep scan --quiet --error --metrics off --disable-version-check
 # It would warn that a lock does not say who asked for what.
 SBOM = $(AUDIT_BIN)/python -W ignore::UserWarning -m cyclonedx_py
 PIP_AUDIT = $(AUDIT_BIN)/pip-audit --strict --disable-pip --progress-spinner off
 
-.PHONY: help install serve test cluster-test chaos lint bench wheel lock sbom audit audit-code audit-dependencies clean
+.PHONY: help install serve test cluster-test chaos fuzz lint bench wheel lock sbom audit audit-code audit-dependencies clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -36,6 +39,11 @@ $(VENV)/.installed-test: pyproject.toml $(FLOORS) | $(BIN)/python
 	@echo "==> installing coreface[cpu,video,train,test] (PyTorch included: a few minutes)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(FLOORS) --editable '.[cpu,video,train,test]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-fuzz: pyproject.toml $(FLOORS) $(VENV)/.installed-test
+	@echo "==> installing coreface[fuzz]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(FLOORS) --editable '.[fuzz]'
+	@touch $@
 
 $(AUDIT)/.installed: requirements/audit.txt
 	@echo "==> installing the audit tools"
@@ -60,6 +68,10 @@ cluster-test: $(VENV)/.installed-test  ## Run the tests of several processes beh
 chaos: $(VENV)/.installed-test  ## Run the tests of faults in their long versions, alone on the machine: about half an hour.
 	@$(BIN)/coreface packs install $(PACK)
 	@$(BIN)/python -m pytest tests/resilience --long
+
+fuzz: $(VENV)/.installed-fuzz  ## Fuzz the parsers and the API for half an hour (Linux); findings go to build/fuzzing.
+	@OPENCV_LOG_LEVEL=OFF $(BIN)/python -m tests.fuzzing.fuzz all --runs $(FUZZ_RUNS) --seconds $(FUZZ_SECONDS)
+	@$(BIN)/python -m pytest tests/fuzzing --long
 
 lint: $(VENV)/.installed-test  ## Lint, format, types and import rules.
 	@$(BIN)/ruff check .

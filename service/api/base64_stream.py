@@ -29,6 +29,9 @@ class Base64StreamDecoder:
             if text.endswith(b"\\"):  # half an escape: a whole one never ends so in base64
                 text, held = text[:-1], b"\\"
             text = text.replace(b"\\/", b"/").replace(b"\\n", b"").replace(b"\\r", b"")
+            if b"\\" in text:  # another escape; kept, it could make one with what follows
+                self._refuse()
+                return
         whole = len(text) & ~3
         self._decode(text[:whole])
         self._rest = text[whole:] + held
@@ -48,12 +51,15 @@ class Base64StreamDecoder:
                 raise binascii.Error
             decoded = binascii.a2b_base64(quartets, strict_mode=True)
         except binascii.Error:
-            self._valid = False
-            self._decoded.clear()
+            self._refuse()
             return
         self._padded = quartets.endswith(b"=")
         self._decoded.append(decoded)
         self._length += len(decoded)
+
+    def _refuse(self) -> None:
+        self._valid = False
+        self._decoded.clear()
 
 
 def decode_base64(text: str, limit: int) -> bytes | None:

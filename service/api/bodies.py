@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -35,6 +35,11 @@ class Include(StrEnum):
     SEALED_TEMPLATE = "sealed_template"
 
 
+_INCLUDED = f"(?: *(?:{'|'.join(Include)}) *| *)"
+INCLUDE_LIST_PATTERN = f"^{_INCLUDED}(?:,{_INCLUDED})*$"
+"""The same in a form: names with commas, blanks around them."""
+
+
 class ScoreDetail(StrEnum):
     """How exactly a comparison is answered."""
 
@@ -60,8 +65,12 @@ def _decode(value: object, info: ValidationInfo) -> bytes:
     return decoded
 
 
+_BASE64_PATTERN = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+"""What is promised; line ends within are forgiven."""
 Base64Bytes = Annotated[
-    bytes, BeforeValidator(_decode), WithJsonSchema({"type": "string", "contentEncoding": "base64"})
+    bytes,
+    BeforeValidator(_decode),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64", "pattern": _BASE64_PATTERN}),
 ]
 # Each wrong item makes an error: the first one is enough.
 _SAMPLES = Field(fail_fast=True)
@@ -108,8 +117,38 @@ class AddedSamplesBody(_Body):
     )
 
 
+_SIDE_KINDS: Mapping[str, tuple[str, ...]] = {
+    "template_id": (),
+    "vector": ("fingerprint", "template_norm"),
+    "sealed_template": (),
+    "samples": ("face_policy", "consistency_policy"),
+}
+"""What a side is given by -> what goes with it only."""
+
+
+def _describe_kinds(schema: dict[str, Any]) -> None:
+    """In the document a side is one of four objects: what `_check_kind` asks for."""
+    properties = schema.pop("properties")
+    del schema["additionalProperties"]
+    schema["oneOf"] = [
+        {
+            "type": "object",
+            "required": [kind],
+            "properties": {
+                # The member that names the kind is no null.
+                kind: {**properties[kind]["anyOf"][0], "description": properties[kind]["description"]},
+                **{name: properties[name] for name in companions},
+            },
+            "additionalProperties": False,
+        }
+        for kind, companions in _SIDE_KINDS.items()
+    ]
+
+
 class SideBody(_Body):
     """One side of a comparison: exactly one of `template_id`, `vector`, `sealed_template`, `samples`."""
+
+    model_config = ConfigDict(json_schema_extra=_describe_kinds)
 
     template_id: Text | None = Field(None, description="A stored template.")
     vector: Annotated[list[Annotated[float, _NUMBER]], _VECTOR] | None = Field(
@@ -130,19 +169,15 @@ class SideBody(_Body):
 
     @model_validator(mode="after")
     def _check_kind(self) -> SideBody:
-        kinds = (self.template_id, self.vector, self.sealed_template, self.samples)
-        if sum(kind is not None for kind in kinds) != 1:
+        given = [kind for kind in _SIDE_KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
             raise PydanticCustomError(
                 "side_kind", "Give exactly one of `template_id`, `vector`, `sealed_template` and `samples`."
             )
-        if self.fingerprint is not None and self.vector is None:
-            raise PydanticCustomError("side_kind", "`fingerprint` goes with `vector` only.")
-        if self.template_norm is not None and self.vector is None:
-            raise PydanticCustomError("side_kind", "`template_norm` goes with `vector` only.")
-        if self.face_policy is not None and self.samples is None:
-            raise PydanticCustomError("side_kind", "`face_policy` goes with `samples` only.")
-        if self.consistency_policy is not None and self.samples is None:
-            raise PydanticCustomError("side_kind", "`consistency_policy` goes with `samples` only.")
+        for kind, companions in _SIDE_KINDS.items():
+            for name in companions:
+                if getattr(self, name) is not None and kind not in given:
+                    raise PydanticCustomError("side_kind", f"`{name}` goes with `{kind}` only.")
         return self
 
 
@@ -187,7 +222,9 @@ def _refuse_sample_set(side: SideBody) -> SideBody:
     return side
 
 
-_Reference = Annotated[SideBody, AfterValidator(_refuse_sample_set)]
+_Reference = Annotated[
+    SideBody, AfterValidator(_refuse_sample_set), Field(json_schema_extra={"not": {"required": ["samples"]}})
+]
 
 
 class ReferencesBody(_Body):

@@ -29,7 +29,8 @@ from service.protocols import AnswerStore
 KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
 MAX_KEY_LENGTH = 255
-_KEY = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_LENGTH}}}")
+KEY_PATTERN = r"^[!-~](?:[ -~]*[!-~])?$"
+_KEY = re.compile(KEY_PATTERN)
 
 Work = Callable[[], Coroutine[Any, Any, KeptAnswer]]
 
@@ -39,7 +40,7 @@ def idempotency_key(request: Request) -> str | None:
     sent = request.headers.getlist(KEY_HEADER)
     if not sent:
         return None
-    if len(sent) > 1 or _KEY.fullmatch(sent[0]) is None:
+    if len(sent) > 1 or len(sent[0]) > MAX_KEY_LENGTH or _KEY.fullmatch(sent[0]) is None:
         raise InvalidIdempotencyKeyError(
             f"Send one {KEY_HEADER}, of 1 to {MAX_KEY_LENGTH} printable ASCII characters; a UUID is good."
         )

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from service.api.answers import ProblemDocument
 from service.api.bodies import (
+    INCLUDE_LIST_PATTERN,
     SUBJECT_PATTERN,
     AddedSamplesBody,
     Include,
@@ -18,7 +19,7 @@ from service.api.bodies import (
     TemplateBody,
     VerifyBody,
 )
-from service.api.idempotency import KEY_HEADER, MAX_KEY_LENGTH, REPLAYED_HEADER, is_final
+from service.api.idempotency import KEY_HEADER, KEY_PATTERN, MAX_KEY_LENGTH, REPLAYED_HEADER, is_final
 from service.api.multipart_body import SAMPLES_FIELD
 from service.types import ConsistencyPolicy, FacePolicy
 
@@ -33,6 +34,7 @@ _SAMPLES: dict[str, Any] = {
 }
 _INCLUDE: dict[str, Any] = {
     "type": "string",
+    "pattern": INCLUDE_LIST_PATTERN,
     "description": "Of " + ", ".join(f"`{include}`" for include in Include) + "; several with commas.",
 }
 _ADDING_FORM: dict[str, Any] = {
@@ -70,7 +72,7 @@ _KEY_PARAMETER: dict[str, Any] = {
     "in": "header",
     "required": False,
     "description": "Of your making, one for each request: who sends a request again gets the answer of the first time.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
+    "schema": {"type": "string", "pattern": KEY_PATTERN, "maxLength": MAX_KEY_LENGTH},
 }
 _REPLAYED: dict[str, Any] = {
     "description": "`true`: this is the answer of the first time.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 
 import orjson
 import structlog
@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.answers import ProblemDocument, sample_entry
@@ -160,13 +161,22 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     if error.status_code == HTTPStatus.NOT_FOUND:
         return route_not_found(request.scope, error.headers)
+    headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "")
-        problem, detail = METHOD_NOT_ALLOWED, f"This path answers {allowed or 'other methods'}."
+        headers["Allow"] = _allowed_methods(request)
+        problem, detail = METHOD_NOT_ALLOWED, f"This path answers {headers['Allow']}."
     else:
         problem, detail = HTTP_ERROR, str(error.detail)
-    return problem_response(
-        request.scope, error.status_code, problem.code, problem.title, detail, headers=error.headers
+    return problem_response(request.scope, error.status_code, problem.code, problem.title, detail, headers=headers)
+
+
+def _allowed_methods(request: Request) -> str:
+    """All that the path answers; Starlette names those of the first of its routes alone."""
+    routes: list[BaseRoute] = request.app.routes
+    return ", ".join(
+        method
+        for method in HTTPMethod
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
     )
 
 

@@ -177,7 +177,8 @@ def _form_subject(body: MultipartBody) -> str | None:
 
 
 def _form_include(body: MultipartBody) -> frozenset[Include]:
-    names = [name.strip() for value in body.fields.get("include", ()) for name in value.split(",") if name.strip()]
+    parts = [part.strip(" ") for value in body.fields.get("include", ()) for part in value.split(",")]
+    names = [part for part in parts if part]
     if not set(names) <= set(Include):
         known = ", ".join(f"`{include}`" for include in Include)
         raise _invalid_field("include", f"Send a list, with commas, of {known}.")

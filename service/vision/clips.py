@@ -79,7 +79,7 @@ def _frames(container: av.container.InputContainer, limits: ImageLimits) -> Iter
 
 def _check(stream: av.video.stream.VideoStream, limits: ImageLimits) -> None:
     codec = stream.codec_context
-    if codec.name not in _CODECS:
+    if codec is None or codec.name not in _CODECS:  # none: of a codec that FFmpeg does not know
         raise SampleRejectedError(RejectionReason.UNSUPPORTED_TYPE)
     if codec.width * codec.height > limits.max_pixels or max(codec.width, codec.height) > limits.max_side:
         raise SampleRejectedError(RejectionReason.TOO_MANY_PIXELS)
