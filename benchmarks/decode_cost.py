@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from service.errors import SampleRejectedError
 from service.policies import image_limits
@@ -127,15 +128,11 @@ KINDS = (
 )
 
 
-def _cmyk(image_rgb: NDArray[np.uint8]) -> object:
-    from PIL import Image
-
+def _cmyk(image_rgb: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(image_rgb).convert("CMYK")
 
 
-def _one_bit(image_rgb: NDArray[np.uint8]) -> object:
-    from PIL import Image
-
+def _one_bit(image_rgb: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(image_rgb).convert("1")
 
 
