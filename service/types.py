@@ -14,6 +14,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from service.rejection_reasons import RejectionReason as RejectionReason
+
 
 class FacePolicy(StrEnum):
     """Which face of a sample is taken when several are found."""
@@ -37,60 +39,6 @@ class ConsistencyPolicy(StrEnum):
     """Those outside the largest group are rejected (`inconsistent`)."""
     REFUSE = "refuse"
     """No template is made (`inconsistent_set`)."""
-
-
-class RejectionReason(StrEnum):
-    """Why a sample is not part of its template. Stable codes of the API."""
-
-    EMPTY = "empty"
-    """No bytes."""
-    TOO_LARGE = "too_large"
-    """More bytes than `limits.max_sample_bytes`."""
-    UNSUPPORTED_TYPE = "unsupported_type"
-    """The content is of no known format, whatever its name says."""
-    JPEG_NOT_ACCEPTED = "jpeg_not_accepted"
-    PNG_NOT_ACCEPTED = "png_not_accepted"
-    WEBP_NOT_ACCEPTED = "webp_not_accepted"
-    BMP_NOT_ACCEPTED = "bmp_not_accepted"
-    GIF_NOT_ACCEPTED = "gif_not_accepted"
-    TIFF_NOT_ACCEPTED = "tiff_not_accepted"
-    AVIF_NOT_ACCEPTED = "avif_not_accepted"
-    HEIC_NOT_ACCEPTED = "heic_not_accepted"
-    """By its content it is this, whatever its name says, and `limits.formats` does not list it."""
-    UNREADABLE = "unreadable"
-    """The header or the pixels cannot be decoded, or the file is truncated."""
-    TOO_MANY_PIXELS = "too_many_pixels"
-    """The header announces more pixels, a longer side or more decoding work than the limits allow."""
-    TOO_LONG = "too_long"
-    """A clip of more frames than are decoded."""
-    NO_FACE = "no_face"
-    """The detector finds no face."""
-    SEVERAL_FACES = "several_faces"
-    """Several faces under the policy `only`."""
-    TOO_SMALL = "too_small"
-    """The face has too few pixels between the eyes."""
-    LOW_DETECTION_SCORE = "low_detection_score"
-    """The detector is less sure than `quality.min_detection_score`."""
-    BLURRED = "blurred"
-    """Less sharp than `quality.min_sharpness`."""
-    TOO_DARK = "too_dark"
-    """Darker than `quality.min_brightness`."""
-    TOO_BRIGHT = "too_bright"
-    """Brighter than `quality.max_brightness`."""
-    TURNED_AWAY = "turned_away"
-    """Turned further to a side than `quality.max_yaw_degrees`."""
-    TILTED = "tilted"
-    """Tilted further than `quality.max_roll_degrees`."""
-    LOW_QUALITY = "low_quality"
-    """A quality below `quality.min_sample_quality`."""
-    NEAR_DUPLICATE = "near_duplicate"
-    """The same picture as a better sample of the set, in other bytes; counted once."""
-    INCONSISTENT = "inconsistent"
-    """Does not look like the person of the other samples, under the consistency policies `drop` and `refuse`."""
-    UNUSABLE_EMBEDDING = "unusable_embedding"
-    """The embedder's output is not finite or has no length."""
-    DUPLICATE = "duplicate"
-    """The same bytes as an earlier sample of the set; counted once."""
 
 
 @dataclass(frozen=True, slots=True)

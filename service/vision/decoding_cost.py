@@ -64,7 +64,7 @@ def jpeg_cost(frame: JpegFrame, scans: JpegScans, scale: int) -> DecodingCost:
     nanoseconds = 0.6 * made * (1 + frame.samples_per_pixel)
     held = 3.0 * made
     if frame.progressive or scans.count > 1:  # coefficients are kept from scan to scan
-        return _cost(nanoseconds + 17.0 * scans.coded_bytes + 0.2 * pixels * scans.count, held + 2.0 * samples)
+        return _cost(nanoseconds + 21.0 * scans.coded_bytes + 0.15 * pixels * scans.count, held + 2.0 * samples)
     return _cost(nanoseconds + 6.5 * scans.coded_bytes + 0.3 * samples, held)
 
 

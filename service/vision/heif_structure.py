@@ -96,7 +96,7 @@ def _decoded_parts(data: bytes, items: _Items, item: int) -> list[int]:
     """The picture itself, or the tiles that it is made of."""
     if items.kinds.get(item) != _GRID:
         return [item]
-    grid = items.codes[item]
+    grid = items.codes.get(item, b"")
     rows, columns, size = grid[2] + 1, grid[3] + 1, 4 if grid[1] & 1 else 2
     announced = int.from_bytes(grid[4 : 4 + size], "big"), int.from_bytes(grid[4 + size : 4 + 2 * size], "big")
     tiles = items.parts.get(item, [])

@@ -71,8 +71,12 @@ def send(site: Site, body: bytes) -> str:
 def _revive_until_answered(site: Site, answer: Future[str]) -> list[int]:
     """As a supervisor does; the exit statuses of those that ended."""
     exits = []
-    while not answer.done():
-        exits += [worker.wait() for worker in site.workers if not worker.running]
-        site.revive_workers()
+    answered = False
+    while not answered:
+        answered = answer.done()  # once more after it: the last one that ended may not have been seen
+        for worker in site.workers:
+            if not worker.running:
+                exits.append(worker.wait())
+                worker.start()
         time.sleep(0.02)
     return exits

@@ -12,6 +12,8 @@ from service.errors import SampleRejectedError
 from service.types import RejectionReason
 from service.vision.image_format import ImageFormat
 from service.vision.sniffing import sniff_image
+from tests.hostile.heifs import grid_bomb, heif_announcing
+from tests.hostile.photographs import with_alpha
 from tests.vision.pictures import (
     LIMITS,
     bmp_announcing,
@@ -169,8 +171,15 @@ _SEEDS = [
     encode(picture_rgb(), "JPEG", progressive=True, exif=exif_with_orientation(6)),
     encode(picture_rgb(), "PNG", exif=exif_with_orientation(3)),
     encode(picture_rgb(), "WEBP", exif=exif_with_orientation(8)),
+    encode(picture_rgb(), "WEBP", lossless=True),
     encode(picture_rgb(), "BMP"),
+    encode(picture_rgb(), "GIF"),
+    encode(picture_rgb(), "TIFF", exif=exif_with_orientation(5)),
+    encode(with_alpha(picture_rgb()), "AVIF"),
+    heif_announcing("heic", 64, 48),
+    grid_bomb(64, 48, 2, 2),
 ]
+EVERY_FORMAT = dataclasses.replace(LIMITS, formats=frozenset(ImageFormat))
 
 
 @given(
@@ -187,7 +196,19 @@ def test_damaged_files_are_either_read_or_refused(seed: bytes, edits: list[tuple
 
 
 @given(
-    signature=st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBP", b"BM", b""]),
+    signature=st.sampled_from(
+        [
+            b"\xff\xd8\xff",
+            b"\x89PNG\r\n\x1a\n",
+            b"RIFF\x40\0\0\0WEBP",
+            b"BM",
+            b"GIF89a",
+            b"II*\0",
+            b"\0\0\0\x10ftypavif\0\0\0\0",
+            b"\0\0\0\x10ftypheic\0\0\0\0",
+            b"",
+        ]
+    ),
     rest=st.binary(max_size=200),
 )
 @settings(max_examples=500, deadline=None)
@@ -197,7 +218,7 @@ def test_random_bytes_are_either_read_or_refused(signature: bytes, rest: bytes) 
 
 def assert_read_or_refused(data: bytes) -> None:
     try:
-        header = sniff_image(data, LIMITS)
+        header = sniff_image(data, EVERY_FORMAT)
     except SampleRejectedError:
         return
     assert 0 < header.width * header.height <= LIMITS.max_pixels
