@@ -11,7 +11,9 @@ REGRESSIONS: Mapping[str, tuple[str, bytes]] = {
     "a clip of an unknown codec": (
         "clips",
         zlib.decompress(
-            base64.b64decode("eNpjYGCQSSupLMgszs9lwADMDLn5+WVARg4D3QATQ0lRYjaQEUNLW1JTSoqBlAw+NbkpmYlASoGQWRkpOUUwdllmSioA6wsOsQ==")
+            base64.b64decode(
+                "eNpjYGCQSSupLMgszs9lwADMDLn5+WVARg4D3QATQ0lRYjaQEUNLW1JTSoqBlAw+NbkpmYlASoGQWRkpOUUwdllmSioA6wsOsQ=="
+            )
         ),
     ),
     # Text where it arrived at once, and a lifted value where it arrived in pieces.
