@@ -9,7 +9,9 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from service.policies import image_limits
 from service.settings import EngineKind, Settings
+from service.vision.image_format import ImageFormat
 
 TABLE = Path(__file__).parents[1] / "docs" / "settings.md"
 
@@ -96,3 +98,17 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COREFACE_SEALING_KEY", "a-key")
     assert "a-password" not in repr(Settings())
     assert "a-key" not in repr(Settings())
+
+
+def test_the_accepted_formats_are_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().limits.image_formats == {ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP, ImageFormat.BMP}
+    monkeypatch.setenv("COREFACE_LIMITS__FORMATS", "jpeg, heic")
+    assert Settings().limits.image_formats == {ImageFormat.JPEG, ImageFormat.HEIC}
+    assert image_limits(Settings().limits).formats == Settings().limits.image_formats
+
+
+@pytest.mark.parametrize("value", ["", " , ", "jpeg,svg"])
+def test_unknown_formats_and_none_refuse_to_start(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("COREFACE_LIMITS__FORMATS", value)
+    with pytest.raises(ValidationError, match="unknown formats"):
+        Settings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import math
 import signal
 import socket
@@ -45,6 +46,9 @@ async def serve_http(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.on_signal, number)
     async with application.router.lifespan_context(application):
+        # What is there by now stays: the collector would look at all of it again and again, 60 ms each time.
+        gc.collect()
+        gc.freeze()
         await server.serve(sockets=list(listeners))
 
 

@@ -64,7 +64,7 @@ async def _feed(reader: BodyReader, chunk: bytes, turn: asyncio.Lock) -> None:
     for start in range(0, len(chunk), _SLICE_BYTES):
         async with turn:
             reader.feed(chunk[start : start + _SLICE_BYTES])
-        await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a round in which no other body has a slice
 
 
 def refuse_by_headers(request: Request, limits: Limits) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service.vision import heic_decoding
 from tests.cli.conftest import RunCommand
 
 RunJson = Callable[..., tuple[int, Any]]
@@ -62,3 +63,18 @@ def test_a_state_directory_open_to_others_is_told(
     tmp_path.chmod(0o777)
     monkeypatch.setenv("COREFACE_STATE_DIR", str(tmp_path))
     assert "chmod 700" in checks(coreface_json("doctor")[1])["state directory"]["remedy"]
+
+
+def test_a_format_that_nothing_here_decodes_is_told(
+    coreface_json: RunJson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COREFACE_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr(heic_decoding, "pillow_heif", None)
+    monkeypatch.setenv("COREFACE_LIMITS__FORMATS", "jpeg,gif,heic")
+    _, answer = coreface_json("doctor")
+    found = checks(answer)["decoders"]
+    assert not found["ok"]
+    assert "accepts heic, which" in found["found"]
+    monkeypatch.setenv("COREFACE_LIMITS__FORMATS", "jpeg,gif")
+    _, answer = coreface_json("doctor")
+    assert checks(answer)["decoders"]["found"] == "gif, jpeg can be decoded"

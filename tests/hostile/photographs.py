@@ -46,7 +46,7 @@ def encode(image: NDArray[np.uint8] | Image.Image, image_format: str, **options:
     return stream.getvalue()
 
 
-def encode_opencv(image_rgb: NDArray[np.uint8], suffix: str, *flags: int) -> bytes:
+def encode_opencv(image_rgb: NDArray[np.uint8] | NDArray[np.uint16], suffix: str, *flags: int) -> bytes:
     """RGB or RGBA, of 8 or 16 bits, by OpenCV, which is faster and knows 16 bits."""
     order = cv2.COLOR_RGBA2BGRA if image_rgb.shape[2] == 4 else cv2.COLOR_RGB2BGR
     done, encoded = cv2.imencode(suffix, cv2.cvtColor(image_rgb, order), list(flags))

@@ -13,11 +13,13 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from service.calibration.quality_scale import QualityScale
 from service.errors import DeadlineExceededError, InferenceFailedError, OutOfMemoryError
 from service.pipeline import set_processing
 from service.pipeline.reports import report_samples
+from service.pipeline.sample_stages import DecodedImage, Rejection, _choose
 from service.pipeline.set_keys import digest_sample
 from service.pipeline.set_processing import SetProcessor
 from service.pipeline.stages import StageRunner
@@ -35,8 +37,11 @@ from service.types import (
     SetRequest,
     SetResult,
 )
+from service.vision import decoding_cost, jpeg_structure
 from service.vision.consistency import ConsistencyLimits
+from service.vision.jpeg_structure import JpegScans
 from service.vision.sniffing import ImageLimits
+from tests.hostile.photographs import encode
 from tests.pipeline.fakes import embed
 
 LIMITS = ImageLimits(max_pixels=1_000_000, max_side=4000, max_jpeg_scans=100, max_scan_megapixels=250.0)
@@ -345,3 +350,33 @@ def test_warm_up_refuses_an_embedder_that_answers_nothing(rig: Rig) -> None:
     rig.embedder._embedding = lambda level: None  # type: ignore[method-assign,assignment,return-value]
     with pytest.raises(InferenceFailedError):
         rig.processor.warm_up()
+
+
+def test_an_animation_is_reported_as_a_clip_of_its_first_frame(rig: Rig) -> None:
+    frames = [Image.fromarray(np.full((112, 112, 3), level, np.uint8)) for level in (50, 250)]
+    data = encode(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    (result,) = rig.process(request(data, picture(60)))
+    seconds = {
+        outcome.digest: outcome.face.seconds for outcome in result.outcomes if isinstance(outcome, EmbeddedSample)
+    }
+    assert seconds == {digest_sample(data): 0.0, digest_sample(picture(60)): None}
+
+
+def test_a_picture_decoded_at_half_its_sides_is_reported_in_its_own_pixels(rig: Rig) -> None:
+    whole = encode(np.full((400, 600, 3), 50, np.uint8), "JPEG", progressive=True, comment=b"x")
+    costs = [decoding_cost.jpeg_cost(jpeg_structure.read_frame(whole), JpegScans(10, 5_000), scale) for scale in (1, 2)]
+    rig.processor._limits = replace(LIMITS, max_decode_ms=(costs[0].milliseconds + costs[1].milliseconds) / 2)
+    (result,) = rig.process(request(whole))
+    (outcome,) = result.outcomes
+    assert isinstance(outcome, EmbeddedSample)
+    assert outcome.face.detection.box == (0.5, 0.5, 200.5, 200.5)
+    expected = (LANDMARKS + np.float32([1, 0])) * 2 + 0.5
+    np.testing.assert_allclose(outcome.face.detection.landmarks, expected, atol=1e-4)
+
+
+def test_the_smallest_face_is_measured_in_pixels_of_the_picture_that_was_sent() -> None:
+    detection = Detection((0.0, 0.0, 20.0, 20.0), 0.9, LANDMARKS / 4)
+    image = np.zeros((50, 50, 3), np.uint8)
+    for scale, small in ((1, True), (2, False)):
+        [found] = _choose(DecodedImage("x", image, None, scale), [detection], FacePolicy.LARGEST, 12.0)
+        assert isinstance(found, Rejection) is small

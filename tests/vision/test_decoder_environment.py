@@ -30,3 +30,23 @@ def test_the_decoder_refuses_above_the_limit_and_only_there() -> None:
         )
         answers.append(result.stdout.strip())
     assert answers == ["refused", "decoded"]
+
+
+_WORKER = """
+import asyncio, os, sys, types
+
+async def run_worker(settings):
+    print(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"], "cv2" in sys.modules)
+
+sys.modules["service.engine.worker"] = types.SimpleNamespace(run_worker=run_worker)
+from service.cli.processes import worker
+worker()
+"""
+
+
+def test_a_worker_sets_the_limit_before_opencv_is_loaded() -> None:
+    environment = {**os.environ, "COREFACE_LIMITS__MAX_MEGAPIXELS": "7"}
+    result = subprocess.run(
+        [sys.executable, "-c", _WORKER], env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["7000000", "False"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import zlib
 
@@ -12,7 +13,9 @@ from PIL import Image
 
 from service.errors import OutOfMemoryError, SampleRejectedError
 from service.types import RejectionReason
-from service.vision.decoding import decode_image
+from service.vision.decoding import decode_announced, decode_image
+from service.vision.image_format import ImageFormat
+from service.vision.sniffing import sniff_image
 from tests.vision.pictures import (
     LIMITS,
     as_stored,
@@ -25,6 +28,7 @@ from tests.vision.pictures import (
     webp_announcing,
 )
 
+EVERY_FORMAT = dataclasses.replace(LIMITS, formats=frozenset(ImageFormat))
 LOSSLESS = [("PNG", {}), ("WEBP", {"lossless": True, "exact": True}), ("BMP", {})]
 
 
@@ -138,3 +142,51 @@ def test_running_out_of_memory_is_no_fault_of_the_sample(monkeypatch: pytest.Mon
     monkeypatch.setattr(cv2, "imdecode", fail)
     with pytest.raises(OutOfMemoryError):
         decode_image(encode(picture_rgb(), "PNG"), LIMITS)
+
+
+@pytest.mark.parametrize("image_format", ["TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_further_formats_are_turned_exactly_once(image_format: str, orientation: int) -> None:
+    stored = as_stored(picture_rgb(), orientation)
+    data = encode(stored, image_format, quality=100, exif=exif_with_orientation(orientation))
+    difference = decode_image(data, EVERY_FORMAT).astype(int) - picture_rgb()[..., ::-1]
+    assert np.abs(difference).mean() < 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_heic_is_turned_exactly_once(orientation: int) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    pillow_heif.register_heif_opener()
+    picture = picture_rgb(96, 64)
+    data = encode(
+        as_stored(picture, orientation), "HEIF", quality=95, exif=exif_with_orientation(orientation).tobytes()
+    )
+    difference = decode_image(data, EVERY_FORMAT).astype(int) - picture[..., ::-1]
+    assert np.abs(difference).mean() < 4
+
+
+def test_the_first_frame_of_an_animated_gif() -> None:
+    frames = [Image.fromarray(np.full((16, 16, 3), grey, np.uint8)) for grey in (10, 200)]
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert sniff_image(data, EVERY_FORMAT).animated
+    assert np.abs(decode_image(data, EVERY_FORMAT).astype(int) - 10).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("size", [(400, 300), (401, 301)])
+def test_half_the_sides_are_the_same_picture(orientation: int, size: tuple[int, int]) -> None:
+    picture = picture_rgb(*size)
+    data = encode(as_stored(picture, orientation), "JPEG", quality=95, exif=exif_with_orientation(orientation))
+    header = dataclasses.replace(sniff_image(data, LIMITS), scale=2)
+    half = decode_announced(data, header)
+    assert half.shape == (-(-size[1] // 2), -(-size[0] // 2), 3)
+    whole = cv2.resize(half, size, interpolation=cv2.INTER_LINEAR)
+    assert np.abs(whole.astype(int) - picture[..., ::-1]).mean() < 3
+
+
+@pytest.mark.parametrize("alpha", [0, 1, 127, 128, 254])
+def test_alpha_is_rounded_to_the_nearest_level(alpha: int) -> None:
+    levels = np.tile(np.arange(256, dtype=np.uint8), (300, 1))
+    image = np.dstack([levels, levels, levels, np.full_like(levels, alpha)])
+    exact = np.round((levels.astype(float) * alpha + 255.0 * (255 - alpha)) / 255.0)
+    np.testing.assert_array_equal(decode_image(encode(image, "PNG"), LIMITS)[..., 0], exact)
