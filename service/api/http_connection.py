@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -38,6 +40,8 @@ from service.observability.request_context import REQUEST_ID_HEADER, request_id_
 MAX_HEADER_BYTES = 32 * 1024
 _UNREAD_PACE_BYTES = 5_000
 """Of what is sent, a client reads so many further bytes in each header timeout."""
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""For `SO_LINGER`: on, no seconds."""
 _SURPLUS = 1.25
 """Times `max_connections`: up to there a connection too many is told so before it is closed."""
 
@@ -137,7 +141,7 @@ class BoundedHttpConnection(H11Protocol):
 
     def _what_is_awaited(self) -> _Awaited | None:
         """None: nothing, or what somebody else watches."""
-        if self.transport.is_closing() or self.flow.write_paused:
+        if self.transport.is_closing() or self.transport.get_write_buffer_size():
             return _Awaited.READING
         if self._refused:
             return _Awaited.REST_OF_BODY
@@ -165,23 +169,30 @@ class BoundedHttpConnection(H11Protocol):
         awaited = self._awaited
         assert awaited is not None  # noqa: S101
         if awaited is _Awaited.READING and self._is_being_read():
-            self._start_timer()
+            self._awaited = None
+            self._watch()
         elif awaited is _Awaited.HEADER and not self._has_begun_header():
             self.transport.close()  # made in advance, and not used: no answer to a request that was never sent
             self._watch()
         else:
-            if not self._refused:
-                self._note_cut(awaited.value)
-            if awaited is _Awaited.HEADER:
-                self._refuse(
-                    SlowRequestError(f"The header did not arrive within {self._limits.header_timeout_s:g} seconds.")
-                )
-                self._watch()
-            else:
-                self.transport.abort()
+            self._cut(awaited)
+
+    def _cut(self, awaited: _Awaited) -> None:
+        if not self._refused:
+            self._note_cut(awaited.value)
+        if awaited is _Awaited.HEADER:
+            timeout_s = self._limits.header_timeout_s
+            self._refuse(SlowRequestError(f"The header did not arrive within {timeout_s:g} seconds."))
+            self._watch()
+            return
+        if awaited is _Awaited.READING:
+            # Else the system would go on offering what nobody reads.
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.transport.abort()
 
     def _is_being_read(self) -> bool:
-        return self._unread_bytes - self.transport.get_write_buffer_size() >= _UNREAD_PACE_BYTES
+        unread_bytes = self.transport.get_write_buffer_size()
+        return not unread_bytes or self._unread_bytes - unread_bytes >= _UNREAD_PACE_BYTES
 
     def _refuse(self, refusal: CorefaceError | Refusal) -> None:
         """Answer, unless an answer has begun, and close this half: closing both while something still comes would take

@@ -21,6 +21,7 @@ PACE_BYTES = 5_000
 long before one that sends what it can. What the service itself takes does not count."""
 _SLICE_BYTES = 64 * 1024
 """What a reader takes a millisecond for at most, or so."""
+_SMALL_BYTES = 4 * 1024
 
 
 class BodyReader(Protocol):
@@ -60,7 +61,10 @@ async def read_body(request: Request, reader: BodyReader, limits: Limits) -> Non
 
 async def _feed(reader: BodyReader, chunk: bytes, turn: asyncio.Lock) -> None:
     """Slice by slice, and one body at a time: of many that arrive together each would have its slice in the same round
-    of the event loop, and whoever sends none would wait for all of them."""
+    of the event loop, and whoever sends none would wait for all of them. What is small waits for nobody."""
+    if len(chunk) <= _SMALL_BYTES:
+        reader.feed(chunk)
+        return
     for start in range(0, len(chunk), _SLICE_BYTES):
         async with turn:
             reader.feed(chunk[start : start + _SLICE_BYTES])

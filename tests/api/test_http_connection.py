@@ -8,11 +8,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 
 from service.api.http_server import build_server
 from service.http_listening import open_listener
@@ -52,14 +52,13 @@ def cut(api: RunningApi, reason: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-@pytest.fixture
-def large_answers() -> Iterator[int]:
-    """The port of a server that answers more than sockets hold."""
+@contextmanager
+def serving(endpoint: Callable[[Request], Response]) -> Iterator[int]:
+    """The port of a server that answers `/` so."""
     application = FastAPI()
     application.state.metrics = Metrics()
-    application.add_api_route("/", lambda: Response(bytes(LARGE_BYTES)))
-    limits = LIMITS.model_copy(update={"header_timeout_s": HEADER_S})
-    server = build_server(application, limits)
+    application.add_route("/", endpoint)
+    server = build_server(application, LIMITS.model_copy(update={"header_timeout_s": HEADER_S}))
     with open_listener("127.0.0.1", 0, who="It", remedy="") as listener:
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
         thread.start()
@@ -217,11 +216,11 @@ def test_an_answer_that_nobody_reads_is_thrown_away(hurried: RunningApi) -> None
     assert cut(hurried, "unread_answer") == before + 1
 
 
-def test_an_answer_that_is_read_slowly_is_not(large_answers: int) -> None:
+def test_an_answer_that_is_read_slowly_is_not() -> None:
     received = 0
-    with socket.socket() as connection:
+    with serving(lambda _request: Response(bytes(LARGE_BYTES))) as port, socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
-        connection.connect(("127.0.0.1", large_answers))
+        connection.connect(("127.0.0.1", port))
         connection.settimeout(SILENCE_S)
         began = time.monotonic()
         connection.sendall(b"GET / HTTP/1.1\r\n%bConnection: close\r\n\r\n" % HOST)
@@ -255,6 +254,20 @@ def test_connections_too_many_are_told_so_and_the_others_stay(hurried: RunningAp
     until(lambda: exchange(hurried.port, LIVE, silence_s=0.2).statuses == [200])
     until(lambda: "coreface_connections 1.0" in hurried.client.get("/metrics").text)
     assert cut(hurried, "too_many") >= 1
+
+
+def test_what_a_client_says_of_its_own_address_changes_nothing() -> None:
+    def answer(request: Request) -> Response:
+        assert request.client is not None
+        return Response(f"{request.client.host} {request.url.scheme}")
+
+    claims = {
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Forwarded-Proto": "https",
+        "Forwarded": "for=203.0.113.9;proto=https",
+    }
+    with serving(answer) as port:
+        assert httpx.get(f"http://127.0.0.1:{port}/", headers=claims).text == "127.0.0.1 http"
 
 
 def test_websockets_are_not_spoken(hurried: RunningApi) -> None:

@@ -78,8 +78,15 @@ async def test_only_the_clients_time_counts(app: FastAPI) -> None:
 
     holding = asyncio.create_task(hold_the_turn())
     await asyncio.sleep(0)
-    await read_body(request_of(app, (0.0, b"a"), (0.0, b"b")), NotingReader(taken.append), limits)
-    await holding
+    await read_body(request_of(app, (0.0, bytes(9_000)), (0.0, b"end")), NotingReader(taken.append), limits)
+    assert holding.done()
+    assert b"".join(taken) == bytes(9_000) + b"end"
+
+
+async def test_a_small_body_waits_for_no_other(app: FastAPI) -> None:
+    taken: list[bytes] = []
+    async with app.state.body_turn, asyncio.timeout(5):
+        await read_body(request_of(app, (0.0, b"a"), (0.0, b"b")), NotingReader(taken.append), Limits())
     assert b"".join(taken) == b"ab"
 
 
