@@ -70,7 +70,7 @@ chaos: $(VENV)/.installed-test  ## Run the tests of faults in their long version
 	@$(BIN)/python -m pytest tests/resilience --long
 
 fuzz: $(VENV)/.installed-fuzz  ## Fuzz the parsers and the API for half an hour (Linux); findings go to build/fuzzing.
-	@OPENCV_LOG_LEVEL=OFF $(BIN)/python -m tests.fuzzing.fuzz all --runs $(FUZZ_RUNS) --seconds $(FUZZ_SECONDS)
+	@OPENCV_LOG_LEVEL=OFF $(BIN)/python -m tests.fuzzing --runs $(FUZZ_RUNS) --seconds $(FUZZ_SECONDS)
 	@$(BIN)/python -m pytest tests/fuzzing --long
 
 lint: $(VENV)/.installed-test  ## Lint, format, types and import rules.

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import binascii
+import re
+
+# In one pass: what is left must not make another escape.
+_ESCAPES = re.compile(rb"\\(?=/)|\\[nr]")
 
 
 class Base64StreamDecoder:
@@ -28,8 +32,8 @@ class Base64StreamDecoder:
         if b"\\" in text:
             if text.endswith(b"\\"):  # half an escape: a whole one never ends so in base64
                 text, held = text[:-1], b"\\"
-            text = text.replace(b"\\/", b"/").replace(b"\\n", b"").replace(b"\\r", b"")
-            if b"\\" in text:  # another escape; kept, it could make one with what follows
+            text = _ESCAPES.sub(b"", text)
+            if b"\\" in text:  # another escape; kept, it could make one of these with what follows
                 self._refuse()
                 return
         whole = len(text) & ~3

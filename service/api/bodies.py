@@ -76,7 +76,9 @@ Base64Bytes = Annotated[
 _SAMPLES = Field(fail_fast=True)
 _NUMBER = Field(strict=True, allow_inf_nan=False)
 _VECTOR = Field(fail_fast=True, min_length=1, max_length=MAX_VECTOR_WIDTH)
-Text = Annotated[str, Field(max_length=256)]
+Text = Annotated[str, Field(max_length=256, pattern="^[ -~]*$")]
+"""Ids and names that this service gave. ASCII, so that none is written in so many bytes that `json_body` would take it
+for a sample."""
 SUBJECT_PATTERN = r"^[A-Za-z0-9._:@+-]{1,128}$"
 Subject = Annotated[str, Field(pattern=SUBJECT_PATTERN)]
 """The caller's own name for a person: nothing that could be taken for a path."""

@@ -9,7 +9,8 @@ from service.vision.bit_reader import BitReader
 
 _SEQUENCE_HEADER, _TEMPORAL_DELIMITER, _FRAME_HEADER, _TILE_GROUP, _METADATA, _FRAME, _PADDING = 1, 2, 3, 4, 5, 6, 15
 _KNOWN = frozenset({_SEQUENCE_HEADER, _TEMPORAL_DELIMITER, _FRAME_HEADER, _TILE_GROUP, _METADATA, _FRAME, _PADDING})
-_MOST_UNITS = 4_096
+_MOST_UNITS = 128
+"""Of one picture or tile; encoders write three or four."""
 _MOST_SIZE_BYTES = 8
 _HEADER_BYTES = 64
 """Of a sequence header, those before and with its size."""

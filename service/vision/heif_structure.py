@@ -13,6 +13,11 @@ from service.vision import av1_structure, hevc_structure
 from service.vision.iso_boxes import Box, BoxReader, children, walk_boxes
 
 _MOST_ITEMS = 1_024
+_MOST_EXTENTS = 1_024
+"""Of all items: how many pieces of the file they are made of."""
+_MOST_REFERENCES = 4_096
+_MOST_PROPERTIES = 32
+"""Of one item."""
 _GRID = b"grid"
 _CODECS = {b"av01": b"av1C", b"hvc1": b"hvcC"}
 """Item type -> its property with the decoder's configuration."""
@@ -59,6 +64,8 @@ def read_structure(data: bytes) -> HeifStructure:
     """Raises `ValueError` and `IndexError` for a file of another kind, and for one that ends early."""
     items, primary = _read_items(data)
     alpha = [item for item in items.auxiliary.get(primary, []) if _is_alpha(data, items, item)]
+    if len(alpha) > 1:
+        raise ValueError("several planes of alpha")
     parts = [part for item in (primary, *alpha) for part in _decoded_parts(data, items, item)]
     sizes = [_coded_size(data, items, part) for part in parts]
     return HeifStructure(
@@ -101,7 +108,9 @@ def _decoded_parts(data: bytes, items: _Items, item: int) -> list[int]:
     announced = int.from_bytes(grid[4 : 4 + size], "big"), int.from_bytes(grid[4 + size : 4 + 2 * size], "big")
     tiles = items.parts.get(item, [])
     sizes = {_announced_size(data, items, tile) for tile in tiles}
-    if announced != _announced_size(data, items, item) or len(tiles) != rows * columns or len(sizes) != 1:
+    # A tile that is shown twice would be decoded twice, for no further bytes of the file.
+    distinct = len(tiles) == len(set(tiles)) == rows * columns
+    if announced != _announced_size(data, items, item) or not distinct or len(sizes) != 1:
         raise ValueError("a grid that does not fit its tiles")
     for side, count, tile_side in zip(announced, (columns, rows), sizes.pop(), strict=True):
         if not tile_side * (count - 1) < side <= tile_side * count:
@@ -184,6 +193,7 @@ def _read_codes(data: bytes, box: Box, idat: Box | None, items: _Items) -> None:
     reader = BoxReader(data, box).full_header()
     sizes = reader.number(2)
     offset_size, length_size, base_size, index_size = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
+    extents = 0
     for _ in range(_checked(reader.item(wide=reader.version > 1))):
         item = reader.item(wide=reader.version > 1)
         inside = bool(reader.number(2) & 15) if reader.version else False
@@ -191,12 +201,17 @@ def _read_codes(data: bytes, box: Box, idat: Box | None, items: _Items) -> None:
         place = idat if inside else Box(b"", 0, len(data))
         base = reader.number(base_size)
         parts = []
-        for _ in range(_checked(reader.number(2))):
+        count = reader.number(2)
+        extents += count
+        if extents > _MOST_EXTENTS:
+            raise ValueError("too many pieces")
+        for _ in range(count):
             reader.take(index_size if reader.version else 0)
             offset, length = reader.number(offset_size), reader.number(length_size)
             if place is None or place.start + base + offset + length > place.end:
                 raise ValueError("an item past the end of the file")
-            parts.append(data[place.start + base + offset :][:length])
+            start = place.start + base + offset
+            parts.append(data[start : start + length])
         if item in items.codes:
             raise ValueError("an item twice")
         items.codes[item] = b"".join(parts)
@@ -213,19 +228,24 @@ def _read_properties(data: bytes, box: Box, items: _Items) -> None:
     size = 2 if reader.flags & 1 else 1
     for _ in range(_checked(reader.number(4))):
         item = reader.item(wide=reader.version > 0)
-        indices = [reader.number(size) & (1 << 8 * size - 1) - 1 for _ in range(reader.number(1))]
-        if item in items.properties:
-            raise ValueError("an item twice")
+        count = reader.number(1)
+        if item in items.properties or count > _MOST_PROPERTIES:
+            raise ValueError("an item twice, or with too many properties")
+        indices = [reader.number(size) & (1 << 8 * size - 1) - 1 for _ in range(count)]
         items.properties[item] = [properties[index - 1] for index in indices if index]
 
 
 def _read_references(data: bytes, box: Box, items: _Items) -> None:
     reader = BoxReader(data, box).full_header()
     wide = reader.version > 0
+    references = 0
     for entry in reader.boxes():
         reference = BoxReader(data, entry)
-        item = reference.item(wide=wide)
-        others = [reference.item(wide=wide) for _ in range(_checked(reference.number(2)))]
+        item, count = reference.item(wide=wide), reference.number(2)
+        references += count
+        if references > _MOST_REFERENCES:
+            raise ValueError("too many references")
+        others = [reference.item(wide=wide) for _ in range(count)]
         if entry.kind == b"dimg":
             items.parts.setdefault(item, []).extend(others)
         elif entry.kind == b"auxl":

@@ -14,7 +14,8 @@ _PARAMETER_SETS = range(32, 35)
 _CONFIGURATION_BYTES = 23
 _SIZE_BYTES = 64
 """Of a sequence parameter set, those before and with its size."""
-_MOST_UNITS = 8_192
+_MOST_UNITS = 256
+"""Of one picture or tile; encoders write one or two, or a slice for each row of blocks."""
 _4_4_4 = 3
 
 

@@ -93,6 +93,13 @@ def test_a_method_that_a_route_does_not_have(api: RunningApi) -> None:
     assert response.headers["allow"] == "POST"
 
 
+def test_every_method_that_a_path_has_is_named(api: RunningApi) -> None:
+    response = api.client.put("/v1/templates/abc")
+    assert response.status_code == 405
+    assert response.headers["allow"] == "DELETE, GET"
+    assert "DELETE, GET" in response.json()["detail"]
+
+
 def test_pointers_are_escaped() -> None:
     assert json_pointer(("samples", 0, "a/b~c")) == "#/samples/0/a~1b~0c"
 

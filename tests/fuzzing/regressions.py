@@ -20,4 +20,6 @@ REGRESSIONS: Mapping[str, tuple[str, bytes]] = {
     "a string of escapes": ("json", bytes([6]) + b'{"samples": ["' + b"\\/" * 300 + b'"]}'),
     # No base64 where it arrived at once, and base64 where it arrived byte by byte.
     "an escaped backslash in base64": ("base64", bytes([0]) + b"A\\\\/B\\nC"),
+    # Empty where it arrived at once, and no base64 where it arrived byte by byte.
+    "an escaped backslash before two letters": ("base64", bytes([0]) + b"\\\\nr"),
 }

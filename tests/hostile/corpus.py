@@ -129,6 +129,10 @@ def work_bombs() -> Iterator[HostileFile]:
             RejectionReason.UNREADABLE,
         )
     yield HostileFile("avif of equal tiles", lambda: heifs.grid_bomb(2_000, 2_000, 10, 10), broken)
+    yield HostileFile("avif of one tile for all", lambda: heifs.repeated_tile(16, 64, 64, 100), broken)
+    yield HostileFile("avif of a million pieces", lambda: heifs.extent_bomb(1_000, 1_000, 1_000_000), broken)
+    yield HostileFile("avif of many planes of alpha", lambda: heifs.alpha_bomb(2), broken)
+    yield HostileFile("avif of many references", lambda: heifs.alpha_bomb(20_000), broken)
 
 
 def png_of_zeros(width: int, height: int, *, color: int, depth: int = 8) -> bytes:

@@ -25,6 +25,35 @@ def grid_bomb(width: int, height: int, columns: int, rows: int) -> bytes:
     return heif("avif", [(width, height)] * len(codes), codes, grid=grid, grid_size=(width, height))
 
 
+def repeated_tile(side: int, columns: int, rows: int, units: int) -> bytes:
+    """An AVIF picture all of whose tiles are one item, with so many units of nothing in its code."""
+    width, height = side * columns, side * rows
+    code = coded_picture("avif", side, side) + _unit(15, b"") * units
+    grid = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, width, height)
+    tiles = _references(b"dimg", _GRID, [1] * (columns * rows))
+    return heif("avif", [(side, side)], [code], grid=grid, grid_size=(width, height), references=tiles)
+
+
+def alpha_bomb(times: int) -> bytes:
+    """An AVIF picture that says so many times that it is its own plane of alpha."""
+    references = b"".join(_references(b"auxl", 1, [1] * min(1_000, times - at)) for at in range(0, times, 1_000))
+    alpha = {b"auxC": b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"}
+    return heif("avif", [(8, 8)], [coded_picture("avif", 8, 8)], references=references, properties=alpha)
+
+
+def extent_bomb(items: int, extents: int, size: int) -> bytes:
+    """An AVIF file of this size whose items lie in so many places each, which are told in no bytes at all."""
+    places = b"".join(struct.pack(">HHIH", item, 0, 1, extents) for item in range(1, 1 + items))
+    meta = full_box(
+        b"meta",
+        full_box(b"pitm", struct.pack(">H", 1))
+        + full_box(b"iinf", struct.pack(">H", 0))
+        + full_box(b"iloc", struct.pack(">BBH", 0, 0x40, items) + places)
+        + box(b"iprp", box(b"ipco", b"") + full_box(b"ipma", bytes(4))),
+    )
+    return box(b"ftyp", b"avif" + bytes(4) + b"mif1avif") + meta + box(b"free", bytes(size))
+
+
 def coded_picture(brand: str, width: int, height: int, *, frames: int = 1) -> bytes:
     """What a decoder reads the size from, and nothing to decode."""
     if brand == "heic":
@@ -45,10 +74,12 @@ def heif(
     grid_size: tuple[int, int] = (0, 0),
     properties: Mapping[bytes, bytes] | None = None,
     in_configuration: tuple[int, int] | None = None,
+    references: bytes = b"",
 ) -> bytes:
     """One item for each code, announced with its size; with `grid` they are its tiles, else the first is the picture.
 
     `properties`: of the picture, by type, after the others. `in_configuration`: the size that HEVC's parameters say.
+    `references`: instead of those to the tiles.
     """
     kind, configuration_kind = _KINDS[brand]
     items = {index + 1: (kind, size, code) for index, (size, code) in enumerate(zip(sizes, codes, strict=True))}
@@ -65,9 +96,8 @@ def heif(
         for place, item in enumerate(items)
     )
     infos = b"".join(full_box(b"infe", struct.pack(">HH4sB", item, 0, items[item][0], 0), version=2) for item in items)
-    references = full_box(
-        b"iref", box(b"dimg", struct.pack(f">HH{len(codes)}H", _GRID, len(codes), *range(1, 1 + len(codes))))
-    )
+    if grid and not references:
+        references = _references(b"dimg", _GRID, range(1, 1 + len(codes)))
     head = box(b"ftyp", brand.encode() + bytes(4) + b"mif1" + brand.encode())
 
     def meta(start: int) -> bytes:
@@ -81,7 +111,7 @@ def heif(
             + full_box(b"pitm", struct.pack(">H", primary))
             + full_box(b"iinf", struct.pack(">H", len(items)) + infos)
             + full_box(b"iloc", struct.pack(">BBH", 0x44, 0, len(items)) + places)
-            + (references if grid else b"")
+            + (full_box(b"iref", references) if references else b"")
             + box(
                 b"iprp",
                 box(b"ipco", b"".join(shared + announced))
@@ -99,6 +129,10 @@ def box(kind: bytes, content: bytes) -> bytes:
 
 def full_box(kind: bytes, content: bytes, *, version: int = 0) -> bytes:
     return box(kind, struct.pack(">I", version << 24) + content)
+
+
+def _references(kind: bytes, item: int, others: Sequence[int]) -> bytes:
+    return box(kind, struct.pack(f">HH{len(others)}H", item, len(others), *others))
 
 
 def _unit(kind: int, content: bytes) -> bytes:
