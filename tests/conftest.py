@@ -7,12 +7,17 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
 from service.packs.installation import install_pack
 from service.settings import Settings
 from tests.servers import _shared_servers, make_server, redis_server, valkey_url  # noqa: F401 (fixtures)
+
+# How long a thing takes is for the benchmarks to say.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _SHARED = Path(os.environ.get("COREFACE_SHARED_DIR", Path(__file__).parents[2] / "shared"))
 
