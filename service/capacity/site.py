@@ -84,7 +84,7 @@ class Site:
 
     def _open(self, size: SiteSize) -> None:
         """Every queue server meets its readers in another order: at a real one they came at different times."""
-        order = random.Random(0)  # noqa: S311  # nosec B311 (no secret depends on it)
+        order = random.Random(0)  # noqa: S311 (no secret depends on it)  # nosec B311
         for number, queue in enumerate(self._queues):
             readers = self._workers[number :: size.queues] if size.split_workers else list(self._workers)
             shares = 1 if size.split_workers else size.queues
