@@ -53,6 +53,21 @@ def pipeline_policy(settings: Settings, pack: Pack) -> PipelinePolicy:
     return PipelinePolicy(settings.limits, creation_policy(settings, scale), scale, settings.raw_scores_per_day)
 
 
+def build_creator(
+    policy: PipelinePolicy, pack: Pack, engine: TemplateEngine, store: TemplateStore, tenant: str
+) -> TemplateCreator:
+    """What makes a tenant's templates."""
+    return TemplateCreator(
+        engine,
+        store,
+        pack.fingerprint,
+        policy.creation,
+        embedding_fingerprint=pack.manifest.embedding_fingerprint,
+        quality_scale=policy.quality_scale,
+        tenant=tenant,
+    )
+
+
 def assemble_service(
     policy: PipelinePolicy,
     pack: Pack,
@@ -67,15 +82,7 @@ def assemble_service(
 
     def assemble(tenant: str) -> TenantParts:
         stores = stores_of(tenant)
-        creator = TemplateCreator(
-            engine,
-            stores.store,
-            pack.fingerprint,
-            policy.creation,
-            embedding_fingerprint=pack.manifest.embedding_fingerprint,
-            quality_scale=policy.quality_scale,
-            tenant=tenant,
-        )
+        creator = build_creator(policy, pack, engine, stores.store, tenant)
         verifier = Verifier(
             creator,
             stores.store,

@@ -17,7 +17,7 @@ class Budget(StrEnum):
 
 class Budgets(Protocol):
     async def take(self, budget: Budget, key_id: str, amount: int, limit: int, subjects: Sequence[str] = ("",)) -> int:
-        """Use `amount` of a key's `limit` a day for each of the subjects (ids of templates; empty: the key as a whole).
+        """Use `amount` of a key's `limit` a day for each distinct subject (ids of templates; empty: the key itself).
 
         Answers 0, or the seconds until enough will be there again: then nothing was taken of any. Raises
         `StoreUnavailableError`.
@@ -55,9 +55,7 @@ class Allowances:
         """One of each template. Raises `ScoreBudgetSpentError`, `StoreUnavailableError`."""
         if caller.key_id is None or not template_ids:
             return
-        wait_s = await self._budgets.take(
-            Budget.RAW_SCORES, caller.key_id, 1, self._raw_scores_per_day, sorted(set(template_ids))
-        )
+        wait_s = await self._budgets.take(Budget.RAW_SCORES, caller.key_id, 1, self._raw_scores_per_day, template_ids)
         if wait_s:
             raise ScoreBudgetSpentError(
                 f"An API key may have {self._raw_scores_per_day} exact scores of one template a day; banded go on.",

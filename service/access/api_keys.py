@@ -81,14 +81,18 @@ class Pepper:
         self._keys = [derive_key(key, "api key pepper") for key in ring]
 
     def digest(self, secret: str) -> bytes:
-        return hmac.digest(self._keys[0], secret.encode("ascii"), "sha256")
+        return _digest(self._keys[0], secret)
 
     def is_secret_of(self, token: Token, kept: Sequence[Secret], now: float) -> bool:
         """In constant time: all of the few that are kept are compared, whichever it is."""
-        digests = [hmac.digest(key, token.secret.encode("ascii"), "sha256") for key in self._keys]
+        digests = [_digest(key, token.secret) for key in self._keys]
         live = [secret.digest for secret in kept if secret.expires_at is None or now < secret.expires_at]
         equal = [hmac.compare_digest(digest, each) for digest in digests for each in live]
         return any(equal)
+
+
+def _digest(key: bytes, secret: str) -> bytes:
+    return hmac.digest(key, secret.encode("ascii"), "sha256")
 
 
 def new_api_key(

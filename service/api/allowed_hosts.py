@@ -7,7 +7,8 @@ on loopback as if it were its own. What the page cannot change is the Host field
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_address
+
+from service.access.exposure import is_loopback
 
 ANY_HOST = "*"
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -22,7 +23,7 @@ class AllowedHosts:
         self._names: frozenset[str] | None = None
         if listed is not None and ANY_HOST not in listed:
             self._names = frozenset(map(str.lower, listed))
-        elif listed is None and listening_on is not None and _is_loopback(listening_on):
+        elif listed is None and listening_on is not None and is_loopback(listening_on.lower()):
             self._names = _LOCAL_HOSTS | {f"[{listening_on}]" if ":" in listening_on else listening_on.lower()}
 
     def accept(self, host: str) -> bool:
@@ -34,10 +35,3 @@ def _without_port(host: str) -> str:
     # The colons inside `[::1]` do not begin a port.
     name, colon, port = host.rpartition(":")
     return name if colon and not port.endswith("]") else host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
 
 from fastapi import Request
 
 from service.access.callers import Caller
 from service.api.client_address import Network, client_address
-from service.observability.audit import AuditLog
+from service.observability.audit import AuditLog, Event
 from service.observability.request_context import request_id_of
-
-
-class Event(StrEnum):
-    TEMPLATE_CREATED = "template.created"
-    TEMPLATE_ERASED = "template.erased"
-    TEMPLATE_UNLOCKED = "template.unlocked"
-    VERIFICATION_DECIDED = "verification.decided"
-    VERIFICATION_REFUSED = "verification.refused"
-    """Delayed or locked, after failures before it."""
-    KEY_CREATED = "key.created"
-    KEY_ROTATED = "key.rotated"
-    KEY_REVOKED = "key.revoked"
 
 
 class AuditTrail:
@@ -43,8 +30,4 @@ class AuditTrail:
             "client": client_address(request.scope, self._trusted_proxies),
             "request_id": request_id_of(request.scope),
         }
-        self._log.write(_lines(who, entries))
-
-
-def _lines(who: Mapping[str, object], entries: Iterable[Mapping[str, object]]) -> Iterable[Mapping[str, object]]:
-    return [{**who, **entry} for entry in entries]
+        self._log.write({**who, **entry} for entry in entries)

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Path, Request
 from service.access.callers import Scope
 from service.api.access import CurrentCaller, allowing
 from service.api.answers import SubjectAnswer, SubjectErasedAnswer, SubjectTemplateEntry, instant
-from service.api.audit_trail import Event
 from service.api.bodies import SUBJECT_PATTERN
 from service.api.dependencies import Parts
 from service.api.problem_documentation import ACCESS_PROBLEMS, problems
@@ -20,6 +19,7 @@ from service.errors import (
     TemplateErasedError,
     TemplateNotFoundError,
 )
+from service.observability.audit import Event
 
 SubjectName = Annotated[str, Path(pattern=SUBJECT_PATTERN, description="As sent with the samples.")]
 

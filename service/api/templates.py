@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Request, Response
 from service.access.callers import Caller, Scope
 from service.api.access import CurrentCaller, allowing
 from service.api.answers import StoredTemplateAnswer, TemplateAnswer, encode_base64, instant, sample_entry
-from service.api.audit_trail import Event
 from service.api.bodies import Include
 from service.api.dependencies import Parts, TenantParts, refuse_under_load
 from service.api.disconnection import run_while_connected
@@ -43,6 +42,7 @@ from service.errors import (
     UnsupportedContentTypeError,
 )
 from service.kept_answers import KeptAnswer
+from service.observability.audit import Event
 from service.pipeline.template_creation import CreatedTemplate
 
 UPLOAD_ERRORS = (
@@ -164,7 +164,7 @@ async def draw_template(request: Request, template_id: str, parts: Parts, caller
     await parts.allowances.spend_images(caller, len(sent.samples))
     picture = await run_while_connected(request, parts.creator.draw(template_id, sent.samples))
     parts.metrics.picture_answered()
-    return Response(picture, media_type="image/png", headers={"Cache-Control": "no-store"})
+    return Response(picture, media_type="image/png")
 
 
 @router.get(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.access.callers import Caller, Scope
 from service.api.access import CurrentCaller, allowing
-from service.api.answers import (
-    BatchAnswer,
-    VerifyAnswer,
-)
-from service.api.audit_trail import Event
+from service.api.answers import BatchAnswer, VerifyAnswer
 from service.api.bodies import PairsBody, ReferencesBody, ScoreDetail
 from service.api.dependencies import Parts, TenantParts
 from service.api.idempotency import idempotency_key, success
@@ -21,6 +18,7 @@ from service.api.sides import described, known_id, side_of, stored_ids
 from service.api.templates import KEY_ERRORS, UPLOAD_ERRORS
 from service.api.uploads import read_json_body, read_verify_body
 from service.api.verification_answers import batch_answer, count_set, verify_answer
+from service.decisions import Comparison
 from service.errors import (
     AuditUnavailableError,
     DeadlineExceededError,
@@ -44,12 +42,9 @@ from service.errors import (
     VerificationDelayedError,
 )
 from service.kept_answers import KeptAnswer
+from service.observability.audit import Event
 from service.pipeline.batch_verification import BatchVerification
-from service.pipeline.verification import (
-    SampleSide,
-    Side,
-    Verification,
-)
+from service.pipeline.verification import SampleSide, Side
 
 _SIDE_ERRORS = (
     TemplateNotFoundError,
@@ -73,6 +68,9 @@ _BATCH_ERRORS = (
     InferenceFailedError,
     *_POINT_ERRORS,
 )
+
+Ids = tuple[str | None, str | None]
+Asked = TypeVar("Asked")
 
 _LOCKOUT_ERRORS = (VerificationDelayedError, TemplateLockedError)
 
@@ -112,7 +110,8 @@ async def verify(request: Request, parts: Parts, caller: CurrentCaller) -> Respo
             raise
         if body.explain:
             parts.metrics.decision_explained()
-        _note_decision(request, parts, caller, sides, verification)
+        ids = (known_id(parts.sealer, reference), known_id(parts.sealer, probe))
+        _note_decisions(request, parts, caller, [(ids, verification.comparison)])
         return success(verify_answer(parts, verification, raw=raw), template_ids=kept_ids)
 
     return await parts.answers.answer(
@@ -143,14 +142,10 @@ async def verify_batch(request: Request, parts: Parts, caller: CurrentCaller) ->
         if raw:
             await parts.allowances.spend_raw_scores(caller, [each for pair in pairs for each in pair])
         verification = await parts.batch_verifier.verify_pairs(pairs, body.operating_point)
-        compared = [
-            pair
-            for pair, outcome in zip(pairs, verification.outcomes, strict=True)
-            if not isinstance(outcome, RequestError)
-        ]
-        _note_decisions(request, parts, caller, pairs, verification)
+        decided = _decided(pairs, verification)
+        _note_decisions(request, parts, caller, decided)
         answer = batch_answer(parts, verification, raw=raw)
-        return success(answer, template_ids=[each for pair in compared for each in pair])
+        return success(answer, template_ids=[each for pair, _ in decided for each in pair])
 
     return await parts.answers.answer(request, key, lambda: (pairs, body.operating_point, body.scores), work)
 
@@ -177,13 +172,15 @@ async def verify_references(request: Request, parts: Parts, caller: CurrentCalle
             verification = await parts.batch_verifier.verify_references(references, probe, body.operating_point)
         if verification.probe is not None:
             count_set(parts, verification.probe)
-        compared = [
-            reference
-            for reference, outcome in zip(references, verification.outcomes, strict=True)
-            if not isinstance(outcome, RequestError)
-        ]
-        ids = [(known_id(parts.sealer, reference), known_id(parts.sealer, probe)) for reference in references]
-        _note_decisions(request, parts, caller, ids, verification)
+        decided = _decided(references, verification)
+        probe_id = known_id(parts.sealer, probe)
+        _note_decisions(
+            request,
+            parts,
+            caller,
+            [((known_id(parts.sealer, reference), probe_id), comparison) for reference, comparison in decided],
+        )
+        compared = [reference for reference, _ in decided]
         return success(batch_answer(parts, verification, raw=raw), template_ids=stored_ids((*compared, probe)))
 
     return await parts.answers.answer(
@@ -208,47 +205,27 @@ async def _spend(parts: TenantParts, caller: Caller, sides: Iterable[Side], raw:
         await parts.allowances.spend_raw_scores(caller, ids)
 
 
-def _note_decision(
-    request: Request, parts: TenantParts, caller: Caller, sides: Sequence[Side], verification: Verification
-) -> None:
-    comparison = verification.comparison
-    reference, probe = sides
-    parts.audit.note(
-        request,
-        caller,
-        Event.VERIFICATION_DECIDED,
-        _decision_entry(
-            known_id(parts.sealer, reference),
-            known_id(parts.sealer, probe),
-            comparison.is_match,
-            comparison.calibrated.operating_point.name,
-            verification.fingerprint,
-        ),
-    )
+def _decided(asked: Sequence[Asked], verification: BatchVerification) -> list[tuple[Asked, Comparison]]:
+    """What was asked for, with its comparison; without what has an error instead."""
+    return [
+        (each, outcome.comparison)
+        for each, outcome in zip(asked, verification.outcomes, strict=True)
+        if not isinstance(outcome, RequestError)
+    ]
 
 
 def _note_decisions(
-    request: Request,
-    parts: TenantParts,
-    caller: Caller,
-    ids: Sequence[tuple[str | None, str | None]],
-    verification: BatchVerification,
+    request: Request, parts: TenantParts, caller: Caller, decided: Iterable[tuple[Ids, Comparison]]
 ) -> None:
+    """`decided`: comparisons of templates with these ids (reference, probe)."""
     entries = [
-        _decision_entry(*pair, outcome.comparison.is_match, verification.operating_point, verification.fingerprint)
-        for pair, outcome in zip(ids, verification.outcomes, strict=True)
-        if not isinstance(outcome, RequestError)
+        {
+            "reference": reference,
+            "probe": probe,
+            "decision": "match" if comparison.is_match else "non_match",
+            "operating_point": comparison.calibrated.operating_point.name,
+            "fingerprint": parts.pack.fingerprint,
+        }
+        for (reference, probe), comparison in decided
     ]
     parts.audit.note(request, caller, Event.VERIFICATION_DECIDED, *entries)
-
-
-def _decision_entry(
-    reference: str | None, probe: str | None, is_match: bool, operating_point: str, fingerprint: str
-) -> dict[str, object]:
-    return {
-        "reference": reference,
-        "probe": probe,
-        "decision": "match" if is_match else "non_match",
-        "operating_point": operating_point,
-        "fingerprint": fingerprint,
-    }

@@ -6,8 +6,7 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -15,7 +14,7 @@ import typer
 
 from service.access.callers import Scope
 from service.cli.operator_settings import read_settings
-from service.cli.operator_store import store_url
+from service.cli.operator_store import connected, store_url
 from service.cli.service_options import JsonOption
 from service.cli.terminal import Terminal
 from service.errors import SetupError
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from service.store.api_key_store import RedisApiKeyStore
 
 _DAY_S = 86400
-_TIMEOUT_S = 10.0
 _USUAL_SCOPES = (Scope.TEMPLATES_WRITE, Scope.VERIFY)
 
 Answer = TypeVar("Answer")
@@ -48,7 +46,7 @@ def create(
 ) -> None:
     """Make an API key. It is shown this once."""
     from service.access.api_keys import TENANT_PATTERN, new_api_key
-    from service.api.audit_trail import Event
+    from service.observability.audit import Event
 
     if re.fullmatch(TENANT_PATTERN, tenant) is None:
         raise SetupError(f"{tenant!r} is no name of a tenant: a-z, 0-9 and -, at most 32, the first no -.")
@@ -92,7 +90,7 @@ def rotate(
 ) -> None:
     """Give an API key a new secret."""
     from service.access.api_keys import rotated
-    from service.api.audit_trail import Event
+    from service.observability.audit import Event
 
     async def make(store: RedisApiKeyStore, pepper: Pepper) -> tuple[ApiKey, Token]:
         key, token = rotated(await _existing(store, key_id), pepper, overlap_s=overlap_hours * 3600, now=time.time())
@@ -106,7 +104,7 @@ def rotate(
 
 def revoke(key_id: KeyId, as_json: JsonOption = False) -> None:
     """End an API key. Processes that know it take it for up to five more seconds."""
-    from service.api.audit_trail import Event
+    from service.observability.audit import Event
 
     async def end(store: RedisApiKeyStore, _pepper: Pepper) -> ApiKey:
         key = await _existing(store, key_id)
@@ -130,27 +128,16 @@ async def _existing(store: RedisApiKeyStore, key_id: str) -> ApiKey:
 
 
 def _with_store(work: Callable[[RedisApiKeyStore, Pepper], Awaitable[Answer]]) -> Answer:
+    from service.access.api_keys import Pepper
+    from service.store.api_key_store import RedisApiKeyStore
     from service.store.sealing import load_key_ring
 
     settings = read_settings()
     ring = load_key_ring(settings)
 
-    @asynccontextmanager
-    async def opened(url: str) -> AsyncIterator[RedisApiKeyStore]:
-        from service.store.api_key_store import RedisApiKeyStore
-        from service.store.connection import connect_redis
-
-        redis = connect_redis(url, timeout_s=_TIMEOUT_S)
-        try:
-            yield RedisApiKeyStore(redis, ring)
-        finally:
-            await redis.aclose()
-
     async def run(url: str) -> Answer:
-        from service.access.api_keys import Pepper
-
-        async with opened(url) as store:
-            return await work(store, Pepper(ring))
+        async with connected(url) as redis:
+            return await work(RedisApiKeyStore(redis, ring), Pepper(ring))
 
     with store_url(settings, beside_service=True) as url:
         return asyncio.run(run(url))
@@ -177,13 +164,16 @@ def _show_new(key: ApiKey, token: Token, as_json: bool) -> None:
 
 
 def _row(key: ApiKey) -> dict[str, str | int | None]:
-    expires = None if key.expires_at is None else datetime.fromtimestamp(key.expires_at, UTC).isoformat("T", "seconds")
     return {
         "key_id": key.key_id,
         "name": key.name,
         "tenant": key.tenant,
         "scopes": ", ".join(sorted(scope.value for scope in key.scopes)),
         "images_per_day": key.images_per_day,
-        "created_at": datetime.fromtimestamp(key.created_at, UTC).isoformat("T", "seconds"),
-        "expires_at": expires,
+        "created_at": _instant(key.created_at),
+        "expires_at": None if key.expires_at is None else _instant(key.expires_at),
     }
+
+
+def _instant(unix_seconds: float) -> str:
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat("T", "seconds")

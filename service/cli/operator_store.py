@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from service.settings import Settings
+
+_TIMEOUT_S = 10.0
+"""Nobody waits behind a command: a slow server is better than none."""
 
 
 @contextmanager
@@ -27,3 +32,15 @@ def store_url(settings: Settings, *, beside_service: bool = False) -> Iterator[s
         yield store.start()
     finally:
         store.stop()
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Redis]:
+    """A connection for the time of a command."""
+    from service.store.connection import connect_redis
+
+    redis = connect_redis(url, timeout_s=_TIMEOUT_S)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()

@@ -6,14 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from service.cli.operator_settings import read_settings
-from service.cli.operator_store import store_url
+from service.cli.operator_store import connected, store_url
 from service.cli.service_options import JsonOption
 from service.cli.terminal import ProgressUpdate, Terminal
 
 if TYPE_CHECKING:
     from service.settings import Settings
-
-_STORE_TIMEOUT_S = 10.0
 
 
 def rewrap(as_json: JsonOption = False) -> None:
@@ -29,18 +27,14 @@ def rewrap(as_json: JsonOption = False) -> None:
 
 
 async def _rewrap(settings: Settings, url: str, update: ProgressUpdate) -> tuple[int, int]:
-    from service.store.connection import connect_redis
     from service.store.rewrapping import Rewrapper
     from service.store.sealing import load_key_ring
     from service.store.template_store import RedisTemplateStore
 
     ring = load_key_ring(settings)
-    redis = connect_redis(url, timeout_s=_STORE_TIMEOUT_S)
-    rewrapper = Rewrapper(
-        redis, ring, lambda tenant: RedisTemplateStore(redis, ring, settings.retention, tenant=tenant)
-    )
-    try:
+    async with connected(url) as redis:
+        rewrapper = Rewrapper(
+            redis, ring, lambda tenant: RedisTemplateStore(redis, ring, settings.retention, tenant=tenant)
+        )
         templates = await rewrapper.rewrap_templates(lambda done: update(f"{done} templates", 0.0))
         return templates, await rewrapper.rewrap_api_keys()
-    finally:
-        await redis.aclose()

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.operator_settings import read_settings
-from service.cli.operator_store import store_url
+from service.cli.operator_store import connected, store_url
 from service.cli.service_options import JsonOption
 from service.cli.terminal import ProgressUpdate, Terminal
 
 if TYPE_CHECKING:
     from service.pipeline.upgrading import Upgrade
     from service.settings import Settings
-
-_STORE_TIMEOUT_S = 10.0
 
 
 def upgrade(
@@ -54,46 +52,28 @@ def upgrade(
 async def _upgrade_all(settings: Settings, url: str, dry_run: bool, update: ProgressUpdate) -> dict[str, Upgrade]:
     # Only here: this loads decoders and networks.
     from service.assembly import build_local_engine
-    from service.pipeline.template_creation import TemplateCreator
+    from service.engine.local import running
     from service.pipeline.upgrading import TemplateUpgrader
-    from service.policies import creation_policy, quality_scale
     from service.runtime.pack import load_pack
-    from service.store.connection import connect_redis
     from service.store.sealing import load_key_ring
     from service.store.template_store import RedisTemplateStore, kept_tenants
+    from service.tenants import build_creator, pipeline_policy
 
     pack = load_pack(settings.packs_path / settings.pack)
-    redis = connect_redis(url, timeout_s=_STORE_TIMEOUT_S)
     ring = load_key_ring(settings)
-    engine = build_local_engine(pack, settings)
-    scale = quality_scale(pack.calibration)
-    embedding_fingerprint = pack.manifest.embedding_fingerprint
-
-    def upgrader_of(tenant: str) -> tuple[RedisTemplateStore, TemplateUpgrader]:
-        store = RedisTemplateStore(redis, ring, settings.retention, tenant=tenant)
-        creator = TemplateCreator(
-            engine,
-            store,
-            pack.fingerprint,
-            creation_policy(settings, scale),
-            embedding_fingerprint=embedding_fingerprint,
-            quality_scale=scale,
-            tenant=tenant,
-        )
-        return store, TemplateUpgrader(
-            creator, store, fingerprint=pack.fingerprint, embedding_fingerprint=embedding_fingerprint
-        )
-
+    policy = pipeline_policy(settings, pack)
     found: dict[str, Upgrade] = {}
-    try:
-        await engine.start()
+    async with connected(url) as redis, running(build_local_engine(pack, settings)) as engine:
         for tenant in sorted(await kept_tenants(redis)):
-            store, upgrader = upgrader_of(tenant)
+            store = RedisTemplateStore(redis, ring, settings.retention, tenant=tenant)
+            upgrader = TemplateUpgrader(
+                build_creator(policy, pack, engine, store, tenant),
+                store,
+                fingerprint=pack.fingerprint,
+                embedding_fingerprint=pack.manifest.embedding_fingerprint,
+            )
             ids = [template_id async for template_id in store.ids()]
             for number, template_id in enumerate(ids):
                 found[template_id] = await upgrader.upgrade(template_id, dry_run=dry_run)
                 update(f"{tenant}: {number + 1} of {len(ids)} templates", (number + 1) / len(ids))
-    finally:
-        await engine.stop()
-        await redis.aclose()
     return found

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from enum import StrEnum
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,18 @@ from service.errors import AuditUnavailableError, SetupError
 STANDARD_OUTPUT = "-"
 
 Entry = Mapping[str, object]
+
+
+class Event(StrEnum):
+    TEMPLATE_CREATED = "template.created"
+    TEMPLATE_ERASED = "template.erased"
+    TEMPLATE_UNLOCKED = "template.unlocked"
+    VERIFICATION_DECIDED = "verification.decided"
+    VERIFICATION_REFUSED = "verification.refused"
+    """Delayed or locked, after failures before it."""
+    KEY_CREATED = "key.created"
+    KEY_ROTATED = "key.rotated"
+    KEY_REVOKED = "key.revoked"
 
 
 class AuditLog(Protocol):

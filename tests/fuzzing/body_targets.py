@@ -10,6 +10,7 @@ import binascii
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Protocol, TypeVar
 
 import h11
 import orjson
@@ -33,6 +34,14 @@ LIMITS = Limits(max_sample_bytes=LIMIT, max_samples=SAMPLES)
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 """RFC 4648, section 4."""
 _REFUSALS = (InvalidRequestError, RequestTooLargeError, TooManySamplesError)
+
+_Body = TypeVar("_Body", covariant=True)
+
+
+class _Reader(Protocol[_Body]):
+    def feed(self, chunk: bytes) -> None: ...
+
+    def finish(self) -> _Body: ...
 
 
 def http_head(data: bytes) -> None:
@@ -85,13 +94,7 @@ def multipart(data: bytes) -> None:
 
 
 def _read_form(body: bytes, size: int) -> MultipartBody | type[RequestError]:
-    reader = _multipart_reader(b"b")
-    try:
-        for piece in _pieces(body, size):
-            reader.feed(piece)
-        return reader.finish()
-    except _REFUSALS as error:
-        return type(error)
+    return _read(_multipart_reader(b"b"), body, size)
 
 
 def _multipart_reader(boundary: bytes) -> MultipartBodyReader:
@@ -116,7 +119,11 @@ def json(data: bytes) -> None:
 
 
 def _read_json(body: bytes, size: int) -> JsonBody | type[RequestError]:
-    reader = JsonBodyReader(max_value_bytes=LIMIT, max_values=SAMPLES)
+    return _read(JsonBodyReader(max_value_bytes=LIMIT, max_values=SAMPLES), body, size)
+
+
+def _read(reader: _Reader[_Body], body: bytes, size: int) -> _Body | type[RequestError]:
+    """In pieces of so many bytes: what they make together, or why it is refused."""
     try:
         for piece in _pieces(body, size):
             reader.feed(piece)

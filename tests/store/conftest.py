@@ -6,9 +6,8 @@ import pytest
 from redis.asyncio import Redis
 
 from service.store.connection import connect_redis
-
-PATIENT_S = 20.0
-"""For servers that answer on a machine that is busy."""
+from service.store.template_store import RedisTemplateStore
+from tests.store.samples import PATIENT_S, make_store
 
 
 @pytest.fixture
@@ -17,3 +16,8 @@ async def redis(redis_server: str) -> AsyncIterator[Redis]:
     client = connect_redis(redis_server, timeout_s=PATIENT_S)
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+def store(redis: Redis) -> RedisTemplateStore:
+    return make_store(redis)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+from redis.asyncio import Redis
 
+from service.settings import Retention
+from service.store.sealing import KeyRing
+from service.store.template_store import RedisTemplateStore
 from service.types import (
     ConsistencyPolicy,
     Detection,
@@ -26,6 +30,8 @@ from service.types import (
 KEY = bytes(range(32))
 FINGERPRINT = "0123456789abcdef" * 2
 WIDTH = 128
+PATIENT_S = 20.0
+"""For servers that answer on a machine that is busy."""
 
 
 def digest_of(name: str) -> str:
@@ -100,3 +106,16 @@ def make_material(*names: str) -> SampleMaterial:
     rejected = RejectedSample(digest_of("rejected"), RejectionReason.NO_FACE)
     policies = SetPolicies(FacePolicy.CENTRAL, ConsistencyPolicy.DROP)
     return SampleMaterial(tuple(make_embedded(name) for name in names), (rejected,), policies, "e" * 32)
+
+
+MATERIAL = make_material("a", "b")
+RETENTION = Retention(template_ttl_s=1000, embedding_ttl_s=100, tombstone_ttl_s=500)
+
+
+def make_store(redis: Redis, ring: KeyRing = (KEY,), retention: Retention = RETENTION) -> RedisTemplateStore:
+    return RedisTemplateStore(redis, ring, retention)
+
+
+async def claim(store: RedisTemplateStore, set_key: str) -> Template | None:
+    async with store.claim_set(set_key, PATIENT_S) as known:
+        return known

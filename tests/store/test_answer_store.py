@@ -21,8 +21,7 @@ from service.store.connection import connect_redis
 from service.store.template_store import RedisTemplateStore
 from service.types import DEFAULT_TENANT
 from tests.servers import RunningServer
-from tests.store.conftest import PATIENT_S
-from tests.store.samples import KEY, digest_of, make_material, make_template
+from tests.store.samples import KEY, PATIENT_S, digest_of, make_material, make_template
 
 ANSWER = KeptAnswer(201, None, "/v1/templates/tpl-1", b'{"a secret": 1}')
 REQUEST, OTHER_REQUEST = digest_of("request"), digest_of("another request")

@@ -10,7 +10,7 @@ from service.errors import DeadlineExceededError
 from service.store.claims import Claim, Claims, new_claim
 from service.store.connection import connect_redis
 from tests.servers import RunningServer
-from tests.store.conftest import PATIENT_S
+from tests.store.samples import PATIENT_S
 
 LIFE_S = 3.0
 SHORT_LIFE_S = 0.3

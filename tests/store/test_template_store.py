@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,41 +9,22 @@ from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
 from service.errors import StoreUnavailableError, TemplateErasedError, TemplateNotFoundError
-from service.settings import Retention
 from service.store import keys, scripts
-from service.store.connection import connect_redis
 from service.store.records import encode_material
-from service.store.sealing import KeyRing
 from service.store.template_store import RedisTemplateStore
 from service.types import DEFAULT_TENANT, FacePolicy, Template
-from tests.servers import RunningServer, ServerKind
-from tests.store.conftest import PATIENT_S
 from tests.store.samples import (
     FINGERPRINT,
     KEY,
+    MATERIAL,
+    RETENTION,
     assert_same_template,
+    claim,
     digest_of,
     make_embedded,
-    make_material,
+    make_store,
     make_template,
 )
-
-MATERIAL = make_material("a", "b")
-RETENTION = Retention(template_ttl_s=1000, embedding_ttl_s=100, tombstone_ttl_s=500)
-
-
-def make_store(redis: Redis, ring: KeyRing = (KEY,), retention: Retention = RETENTION) -> RedisTemplateStore:
-    return RedisTemplateStore(redis, ring, retention)
-
-
-async def claim(store: RedisTemplateStore, set_key: str) -> Template | None:
-    async with store.claim_set(set_key, PATIENT_S) as known:
-        return known
-
-
-@pytest.fixture
-def store(redis: Redis) -> RedisTemplateStore:
-    return make_store(redis)
 
 
 async def test_a_kept_template_is_found_by_id_and_by_set(store: RedisTemplateStore) -> None:
@@ -279,90 +259,6 @@ async def test_another_layout_is_named(store: RedisTemplateStore, redis: Redis) 
         await store.get("tpl-1")
 
 
-async def test_a_healthy_server_is_fit(store: RedisTemplateStore) -> None:
-    await store.ping()
-
-
-@pytest.mark.parametrize("kind", list(ServerKind), ids=str)
-class TestUnfitServers:
-    @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
-    async def test_eviction_is_named(
-        self, kind: ServerKind, policy: str, make_server: Callable[..., RunningServer]
-    ) -> None:
-        server = make_server("--maxmemory", "100mb", "--maxmemory-policy", policy, kind=kind)
-        redis = connect_redis(server.url, timeout_s=PATIENT_S)
-        with pytest.raises(StoreUnavailableError, match=policy):
-            await make_store(redis).ping()
-        await redis.config_set("maxmemory-policy", "noeviction")
-        await make_store(redis).ping()
-        await redis.aclose()
-
-    async def test_a_full_server_refuses_and_still_erases(
-        self, kind: ServerKind, make_server: Callable[..., RunningServer]
-    ) -> None:
-        server = make_server("--maxmemory-policy", "noeviction", kind=kind)
-        redis = connect_redis(server.url, timeout_s=PATIENT_S)
-        store = make_store(redis)
-        await store.put(make_template("tpl-1"), "one", MATERIAL)
-        await redis.config_set("maxmemory", "1mb")
-        with pytest.raises(StoreUnavailableError, match="full"):
-            await store.ping()
-        with pytest.raises(StoreUnavailableError, match="full"):
-            await store.put(make_template("tpl-2"), "two", MATERIAL)
-        with pytest.raises(StoreUnavailableError, match="full"):
-            await store.put_embeddings([make_embedded("a")], FINGERPRINT, FacePolicy.LARGEST)
-        assert (await store.get("tpl-1")).template_id == "tpl-1"
-        await store.erase("tpl-1")
-        with pytest.raises(TemplateErasedError):
-            await store.get("tpl-1")
-        await redis.aclose()
-
-    async def test_a_read_only_replica_is_refused(
-        self, kind: ServerKind, make_server: Callable[..., RunningServer]
-    ) -> None:
-        server = make_server("--replicaof", "127.0.0.1 1", kind=kind)
-        redis = connect_redis(server.url, timeout_s=PATIENT_S)
-        store = make_store(redis)
-        with pytest.raises(StoreUnavailableError, match="read-only"):
-            await store.ping()
-        with pytest.raises(StoreUnavailableError, match="read-only"):
-            await store.put(make_template(), "set", MATERIAL)
-        await redis.aclose()
-
-    async def test_a_server_that_is_gone_or_hangs_is_unavailable_and_recovers(
-        self, kind: ServerKind, make_server: Callable[..., RunningServer]
-    ) -> None:
-        server = make_server("--appendonly", "yes", "--appendfsync", "always", kind=kind)
-        redis = connect_redis(server.url, timeout_s=0.5)
-        store = make_store(redis)
-        await store.put(make_template(), "set", MATERIAL)
-        calls = (
-            lambda: store.ping(),
-            lambda: store.get("tpl-1"),
-            lambda: store.get_material("tpl-1"),
-            lambda: store.list_subject("anna"),
-            lambda: store.find_by_set("set"),
-            lambda: claim(store, "set"),
-            lambda: store.put(make_template("tpl-2"), "set", MATERIAL),
-            lambda: store.erase("tpl-1"),
-            lambda: store.get_embeddings(["a"], FINGERPRINT, FacePolicy.LARGEST),
-            lambda: store.put_embeddings([make_embedded("a")], FINGERPRINT, FacePolicy.LARGEST),
-        )
-        server.pause()
-        for answer in await asyncio.gather(*(call() for call in calls), return_exceptions=True):
-            assert isinstance(answer, StoreUnavailableError)
-        server.kill()
-        for answer in await asyncio.gather(*(call() for call in calls), return_exceptions=True):
-            assert isinstance(answer, StoreUnavailableError)
-        server.start()
-        # The paused server may have carried out the erasure and the second put before it was killed.
-        found = await store.find_by_set("set")
-        assert found is None or found.template_id in ("tpl-1", "tpl-2")
-        await store.ping()
-        assert (await store.put(make_template("tpl-3"), "another set", MATERIAL)).template_id == "tpl-3"
-        await redis.aclose()
-
-
 async def test_a_template_is_replaced_under_its_id_and_key(store: RedisTemplateStore, redis: Redis) -> None:
     old = make_template()
     await store.put(old, "old set", MATERIAL)
@@ -421,18 +317,6 @@ async def test_a_claim_has_a_short_life_and_tells_nothing(store: RedisTemplateSt
 async def test_a_claim_that_is_sent_twice_finds_itself(redis: Redis) -> None:
     asked = [await redis.eval(scripts.FIND, 2, "index", "claim", "", value, 1000) for value in ("a", "a", "b")]
     assert asked == [1, 1, 0]
-
-
-async def test_a_full_server_still_answers_what_it_keeps(make_server: Callable[..., RunningServer]) -> None:
-    server = make_server("--maxmemory-policy", "noeviction")
-    redis = connect_redis(server.url, timeout_s=PATIENT_S)
-    store = make_store(redis)
-    await store.put(make_template(), "set", MATERIAL)
-    await redis.config_set("maxmemory", "1mb")
-    assert await claim(store, "set") is not None
-    with pytest.raises(StoreUnavailableError, match="full"):
-        await claim(store, "another set")
-    await redis.aclose()
 
 
 async def test_every_id_is_told_but_those_of_erased_templates(store: RedisTemplateStore) -> None:
