@@ -59,7 +59,9 @@ serve: install  ## Start the service on http://127.0.0.1:8000.
 
 test: $(VENV)/.installed-test  ## Run every test.
 	@$(BIN)/coreface packs install $(PACK)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/resilience
+	@# Alone: what is measured under load and with time-outs would be measured beside other tests otherwise.
+	@$(BIN)/python -m pytest tests/resilience
 
 cluster-test: $(VENV)/.installed-test  ## Run the tests of several processes behind HAProxy alone (haproxy, redis-server).
 	@$(BIN)/coreface packs install $(PACK)
