@@ -9,9 +9,10 @@ from service.errors import DecoderMissingError
 from service.pipeline.set_processing import SetProcessor
 from service.pipeline.stages import BatchObserver, unobserved
 from service.policies import consistency_limits, image_limits
-from service.protocols import FaceDetector, FaceEmbedder, InferenceSession
-from service.runtime.manifest import DetectorSpec, EmbedderSpec, InputRange, ModelFile
-from service.runtime.onnx import load_model, usable_cores
+from service.protocols import FaceDetector, FaceEmbedder, PixelNetwork
+from service.runtime.manifest import DetectorSpec, EmbedderSpec
+from service.runtime.networks import open_network
+from service.runtime.onnx import is_gpu, load_model, usable_cores
 from service.runtime.pack import Pack
 from service.settings import Settings
 from service.vision.aggregation import OnnxSetAggregator
@@ -19,48 +20,50 @@ from service.vision.decoder_probe import missing_decoders
 from service.vision.embedding import OnnxFaceEmbedder
 from service.vision.image_format import ImageFormat
 from service.vision.landmark_views import LandmarkView
-from service.vision.pixel_range import PixelRange
 from service.vision.scrfd import ScrfdDetector
 from service.vision.yunet import YuNetDetector
 
-SessionOpener = Callable[[ModelFile], InferenceSession]
-"""Loads one of a pack's networks."""
+NetworkOpener = Callable[[DetectorSpec | EmbedderSpec], PixelNetwork]
+"""Loads a pack's detector or embedder."""
+_FACES_PER_PASS = 4
+"""On a CPU more of them gain nothing, and their feature maps cost memory and fall out of its cache."""
 
 _DETECTORS = {"yunet": YuNetDetector, "scrfd": ScrfdDetector}
 
 
 def build_set_processor(
-    pack: Pack, settings: Settings, open_session: SessionOpener | None = None
+    pack: Pack, settings: Settings, opened: NetworkOpener | None = None
 ) -> tuple[SetProcessor, str]:
     """The pack's processor and the execution provider that really runs its embedder.
 
-    `open_session` stands in for the pack's own ONNX sessions, where something is to be measured or replaced.
-    Raises `DecoderMissingError`, `DeviceUnavailableError` and `PackError`.
+    `opened` stands in for `open_network`, where something is to be measured or replaced.
+    Raises `DecoderMissingError`, `DeviceUnavailableError`, `DriftError` and `PackError`.
     """
     limits = image_limits(settings.limits)
     check_decoders(limits.formats)
-    opened = open_session or _session_opener(pack, settings)
+    opened = opened or (lambda spec: open_network(pack, spec, settings))
     manifest = pack.manifest
-    embedder_session = opened(manifest.embedder)
+    embedder = opened(manifest.embedder)
+    batch_size = settings.batch_size if is_gpu(embedder.provider) else min(settings.batch_size, _FACES_PER_PASS)
     processor = SetProcessor(
         build_detector(manifest.detector, opened(manifest.detector)),
-        build_embedder(manifest.embedder, embedder_session, batch_size=settings.batch_size),
-        OnnxSetAggregator(opened(manifest.aggregator)),
+        build_embedder(manifest.embedder, embedder, batch_size=batch_size),
+        OnnxSetAggregator(load_model(pack, manifest.aggregator, device=settings.device, threads=settings.threads)),
         limits,
         min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
         consistency=consistency_limits(pack.calibration),
         batch_size=settings.batch_size,
     )
-    return processor, embedder_session.provider
+    return processor, embedder.provider
 
 
 def build_local_engine(
-    pack: Pack, settings: Settings, open_session: SessionOpener | None = None, observe: BatchObserver = unobserved
+    pack: Pack, settings: Settings, opened: NetworkOpener | None = None, observe: BatchObserver = unobserved
 ) -> LocalEngine:
     """The pack's networks in this process, loaded when the engine starts. Arguments as of `build_set_processor`;
     `observe` hears of every batch."""
     return LocalEngine(
-        lambda: build_set_processor(pack, settings, open_session),
+        lambda: build_set_processor(pack, settings, opened),
         pack.fingerprint,
         max_batch_sets=settings.max_batch_sets,
         max_waiting_sets=settings.limits.max_waiting_sets,
@@ -84,11 +87,10 @@ def decode_threads(settings: Settings) -> int:
     return settings.threads or usable_cores()
 
 
-def build_detector(spec: DetectorSpec, session: InferenceSession) -> FaceDetector:
+def build_detector(spec: DetectorSpec, network: PixelNetwork) -> FaceDetector:
     """The detector as the manifest describes it."""
     return _DETECTORS[spec.algorithm](
-        session,
-        pixel_range=_pixel_range(spec.input_range),
+        network,
         canvas_sides=spec.canvas_sides,
         upscale=spec.upscale,
         score_threshold=spec.score_threshold,
@@ -98,21 +100,6 @@ def build_detector(spec: DetectorSpec, session: InferenceSession) -> FaceDetecto
     )
 
 
-def build_embedder(spec: EmbedderSpec, session: InferenceSession, *, batch_size: int) -> FaceEmbedder:
+def build_embedder(spec: EmbedderSpec, network: PixelNetwork, *, batch_size: int) -> FaceEmbedder:
     """The embedder as the manifest describes it; `batch_size` faces a pass."""
-    return OnnxFaceEmbedder(
-        session, width=spec.width, pixel_range=_pixel_range(spec.input_range), batch_size=batch_size
-    )
-
-
-def open_pack_session(pack: Pack, settings: Settings, model: ModelFile) -> InferenceSession:
-    """One of the pack's networks on the settings' device. Raises `DeviceUnavailableError` and `PackError`."""
-    return load_model(pack, model, device=settings.device, threads=settings.threads)
-
-
-def _session_opener(pack: Pack, settings: Settings) -> SessionOpener:
-    return lambda model: open_pack_session(pack, settings, model)
-
-
-def _pixel_range(spec: InputRange) -> PixelRange:
-    return PixelRange(color_order=spec.color_order, mean=spec.mean, std=spec.std)
+    return OnnxFaceEmbedder(network, width=spec.width, batch_size=batch_size)

@@ -44,6 +44,7 @@
        +- PackNotInstalledError            pack_not_installed
        +- LicenseNotAcceptedError          license_not_accepted
        +- DeviceUnavailableError           device_unavailable
+       +- DriftError                       drift                  (a network answers something else here)
        +- EmbeddedStoreError               embedded_store_failed
        +- InvalidSealingKeyError           invalid_sealing_key
        +- CalibrationError                 calibration_unsupported
@@ -355,6 +356,10 @@ class LicenseNotAcceptedError(SetupError):
 
 class DeviceUnavailableError(SetupError):
     code = "device_unavailable"
+
+
+class DriftError(SetupError):
+    code = "drift"
 
 
 class EmbeddedStoreError(SetupError):

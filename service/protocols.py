@@ -44,6 +44,20 @@ class InferenceSession(Protocol):
         ...
 
 
+class PixelNetwork(Protocol):
+    """A loaded network that looks at images. Thread-safe."""
+
+    @property
+    def provider(self) -> str:
+        """What really runs it, for example `CPUExecutionProvider`."""
+        ...
+
+    def run(self, images_bgr: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
+        """All outputs in the order of the file for images (B, H, W, 3), BGR, 0..255. Raises `InferenceFailedError`,
+        `OutOfMemoryError`."""
+        ...
+
+
 class FaceDetector(Protocol):
     """Finds faces with five landmarks."""
 

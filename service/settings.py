@@ -47,6 +47,18 @@ class Device(StrEnum):
     AUTO = "auto"
 
 
+class Runtime(StrEnum):
+    AUTO = "auto"
+    ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+
+
+class Precision(StrEnum):
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    HALF = "half"
+
+
 class EngineKind(StrEnum):
     REMOTE = "remote"
     LOCAL = "local"
@@ -211,8 +223,20 @@ class Settings(BaseSettings):
         Device.AUTO,
         description="`cpu`; `cuda` (refuses to start when CUDA does not really run); `auto`: CUDA if it runs.",
     )
+    runtime: Runtime = Field(
+        Runtime.AUTO,
+        description="What runs detector and embedder on a CPU: `openvino`, `onnxruntime`, or `auto`: the faster one "
+        "for each.",
+    )
+    precision: Precision = Field(
+        Precision.AUTO,
+        description="Of detector and embedder: `float32`; `half`: 16 bits (refuses to start where the hardware has "
+        "none); `auto`: 16 bits where they are faster and drift no further than the pack's golden answers allow.",
+    )
     threads: int = Field(0, ge=0, description="Threads of one inference session; 0: all cores.")
-    batch_size: PositiveInt = Field(32, description="Most faces in one forward pass of the embedder.")
+    batch_size: PositiveInt = Field(
+        32, description="Most faces that are embedded together; on a CPU in forward passes of four."
+    )
     max_batch_sets: PositiveInt = Field(16, description="Most sets that a worker processes together.")
     state_dir: Path = Field(
         Path("~/.local/state/coreface"),

@@ -27,6 +27,7 @@ from service.assembly import build_detector, build_embedder
 from service.errors import SampleRejectedError
 from service.protocols import FaceDetector, FaceEmbedder
 from service.runtime.manifest import PIPELINE_VERSION, Manifest
+from service.runtime.networks import on_pixels
 from service.runtime.onnx import load_model
 from service.runtime.pack import Pack
 from service.settings import Device
@@ -71,8 +72,8 @@ class PackVision:
         detector = load_model(pack, manifest.detector, device=Device.CPU, threads=1)
         embedder = load_model(pack, manifest.embedder, device=Device.CPU, threads=1)
         return cls(
-            build_detector(manifest.detector, detector),
-            build_embedder(manifest.embedder, embedder, batch_size=_CHUNK),
+            build_detector(manifest.detector, on_pixels(detector, manifest.detector.input_range)),
+            build_embedder(manifest.embedder, on_pixels(embedder, manifest.embedder.input_range), batch_size=_CHUNK),
         )
 
     def find_faces(self, images_bgr: Sequence[_Image]) -> list[Detection | None]:

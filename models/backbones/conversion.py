@@ -9,7 +9,7 @@ from models.backbones.export import export_backbone
 from models.backbones.iresnet import WIDTH, Family, IResNet
 from service.packs.definitions import AGGREGATOR_FILE, untrained_aggregator, untrained_aggregator_spec
 from service.packs.staging import move_into_place, staging_directory
-from service.packs.verification import verify_pack
+from service.packs.verification import complete_pack
 from service.runtime.manifest import BundledSource, EmbedderSpec, InputRange, License, Manifest
 from service.runtime.pack import MANIFEST_FILE, Pack, file_sha256, load_pack
 
@@ -44,6 +44,6 @@ def convert_to_pack(network: IResNet, *, name: str, detector_of: Pack, terms: Li
             sources={file: BundledSource(kind="bundled") for file in (_DETECTOR, _EMBEDDER, AGGREGATOR_FILE)},
         )
         (stage / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        verify_pack(stage)
+        complete_pack(stage)
         move_into_place(stage, packs_path / name)
     return load_pack(packs_path / name)

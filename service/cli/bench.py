@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from service.cli.process_figures import find_children, memory_mib
 from service.cli.sample_sets import IMAGE_SUFFIXES
 from service.errors import SetupError
 from service.pipeline.set_keys import digest_sample
-from service.protocols import InferenceSession
-from service.runtime.manifest import ModelFile
+from service.protocols import PixelNetwork
+from service.runtime.manifest import DetectorSpec, EmbedderSpec
 from service.runtime.pack import Pack, load_pack
 from service.settings import Settings
 from service.types import FacePolicy, Sample, SetRequest
@@ -143,42 +143,39 @@ class _Session:
         return template_id
 
 
-class _RecordingSession:
-    """A session that remembers what it was asked."""
+class _RecordingNetwork:
+    """A network that remembers what it was asked."""
 
-    def __init__(self, session: InferenceSession) -> None:
-        self._session = session
-        self.asked: list[Mapping[str, NDArray[np.generic]]] = []
+    def __init__(self, network: PixelNetwork) -> None:
+        self._network = network
+        self.asked: list[NDArray[np.uint8]] = []
 
     @property
     def provider(self) -> str:
-        return self._session.provider
+        return self._network.provider
 
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        return self._session.input_names
-
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        self.asked.append({name: value.copy() for name, value in inputs.items()})
-        return self._session.run(inputs)
+    def run(self, images_bgr: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
+        self.asked.append(images_bgr.copy())
+        return self._network.run(images_bgr)
 
     def replay(self) -> None:
         """Everything asked so far, again."""
-        for inputs in self.asked:
-            self._session.run(inputs)
+        for images_bgr in self.asked:
+            self._network.run(images_bgr)
 
 
 def _forward_pass(pack: Pack, settings: Settings, pictures: Sequence[bytes]) -> Callable[[], None]:
     """Detector and embedder alone on the very inputs that the service gives them, in the service's own engine."""
     # Only here: the command line starts without decoders and networks.
-    from service.assembly import build_local_engine, open_pack_session
+    from service.assembly import build_local_engine
     from service.engine.local import running
+    from service.runtime.networks import open_network
 
-    recorded: dict[str, _RecordingSession] = {}
+    recorded: dict[str, _RecordingNetwork] = {}
 
-    def open_recording(model: ModelFile) -> InferenceSession:
-        recorded[model.file] = _RecordingSession(open_pack_session(pack, settings, model))
-        return recorded[model.file]
+    def open_recording(spec: DetectorSpec | EmbedderSpec) -> PixelNetwork:
+        recorded[spec.file] = _RecordingNetwork(open_network(pack, spec, settings))
+        return recorded[spec.file]
 
     samples = tuple(Sample(digest, data) for digest, data in sorted((digest_sample(data), data) for data in pictures))
     request = SetRequest("bench", samples, (), FacePolicy.LARGEST, pack.fingerprint, 60.0)
@@ -188,10 +185,9 @@ def _forward_pass(pack: Pack, settings: Settings, pictures: Sequence[bytes]) -> 
             await engine.create(request)
 
     asyncio.run(record())
-    networks = [recorded[model.file] for model in (pack.manifest.detector, pack.manifest.embedder)]
 
     def replay() -> None:
-        for network in networks:
+        for network in recorded.values():
             network.replay()
 
     return replay

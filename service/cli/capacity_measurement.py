@@ -32,7 +32,7 @@ from service.engine.local import running
 from service.errors import SetupError
 from service.pipeline.set_keys import digest_sample
 from service.pipeline.stages import BatchDone
-from service.runtime.onnx import CPU_PROVIDER
+from service.runtime.onnx import is_gpu
 from service.runtime.pack import Pack, load_pack
 from service.settings import Device, Settings
 from service.store.embedded import EmbeddedValkey
@@ -67,7 +67,7 @@ def measure_profile(images: Path, settings: Settings, *, repeats: int, progress:
     progress("API and store", 0.5)
     threads = decode_threads(settings)
     used = _measure_service(pack, threads, pictures, 2 * repeats)
-    on_gpu = provider != CPU_PROVIDER
+    on_gpu = is_gpu(provider)
     return Profile(
         machine=f"{threads} core(s) of {platform.machine()}, {provider}, pack {pack.name}, "
         f"pictures of {pictures.mean_bytes / 1000:.0f} kB, queue server at {queue.sets_per_s:.0f} sets/s of 150 kB",

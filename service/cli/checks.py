@@ -159,24 +159,20 @@ def _check_provider(settings: Settings) -> Check:
     from service.runtime.pack import load_pack
 
     try:
-        from service.runtime.onnx import available_providers, load_model
+        from service.runtime.networks import open_network
+        from service.runtime.onnx import cuda_is_offered, is_gpu
 
         pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
-        model = pack.manifest.embedder
-        provider = load_model(pack, model, device=settings.device, threads=settings.threads).provider
+        provider = open_network(pack, pack.manifest.embedder, settings).provider
     except CorefaceError as error:
-        remedy = "Repair what is said above, or set COREFACE_DEVICE=cpu."
+        remedy = "Repair what is said above, or set COREFACE_DEVICE=cpu and COREFACE_PRECISION=auto."
         return Check("execution provider", False, error.detail, remedy)
     except ImportError as error:
         return Check("execution provider", False, f"{error.name} cannot be loaded", "Install coreface[cpu] or [gpu].")
     found = f"{provider} runs (COREFACE_DEVICE={settings.device.value})"
-    if settings.device is Device.AUTO and provider == "CPUExecutionProvider" and _offers_cuda(available_providers()):
+    if settings.device is Device.AUTO and cuda_is_offered() and not is_gpu(provider):
         return Check("execution provider", True, f"{found}; CUDA is installed and does not run")
     return Check("execution provider", True, found)
-
-
-def _offers_cuda(providers: Sequence[str]) -> bool:
-    return "CUDAExecutionProvider" in providers
 
 
 def _version(package: str) -> str | None:

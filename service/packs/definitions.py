@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from service.errors import PackError
 from service.runtime.manifest import AggregatorSpec, Manifest
-from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE, file_sha256
+from service.runtime.pack import CALIBRATION_FILE, GOLDEN_FILE, MANIFEST_FILE, file_sha256
 
 MODEL_CARD_FILE = "MODEL_CARD.md"
 AGGREGATOR_FILE = "aggregator.onnx"
@@ -27,8 +27,10 @@ class PackDefinition:
 
     @property
     def companions(self) -> tuple[str, ...]:
-        """Files copied beside the networks as they are: calibration and model card, where there are any."""
-        return tuple(name for name in (CALIBRATION_FILE, MODEL_CARD_FILE) if (self.directory / name).is_file())
+        """Files copied beside the networks as they are: calibration, golden answers and model card, where there are
+        any."""
+        names = (CALIBRATION_FILE, GOLDEN_FILE, MODEL_CARD_FILE)
+        return tuple(name for name in names if (self.directory / name).is_file())
 
 
 def definitions_path() -> Path:

@@ -85,10 +85,10 @@ def _install_from_zoo(
 
 def _finish(stage: Path, target: Path, progress: Progress) -> Pack:
     # Imported here: it loads ONNX Runtime, which a pack that is installed already does not need.
-    from service.packs.verification import verify_pack
+    from service.packs.verification import complete_pack
 
     progress("verifying", 0.9)
-    verify_pack(stage)
+    complete_pack(stage)
     move_into_place(stage, target)
     progress("installed", 1.0)
     return load_pack(target)

@@ -6,19 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
+from service.assembly import build_detector, build_embedder
 from service.errors import InferenceFailedError, PackError
-from service.runtime.manifest import InputRange
+from service.protocols import PixelNetwork
+from service.runtime.golden import read_golden, record_golden, write_golden
+from service.runtime.manifest import DetectorSpec, EmbedderSpec
+from service.runtime.networks import on_pixels
 from service.runtime.onnx import load_model
 from service.runtime.pack import Pack, load_pack
 from service.settings import Device
 from service.types import Embedding
 from service.vision.aggregation import OnnxSetAggregator
 from service.vision.alignment import ALIGNED_SIDE
-from service.vision.detection import CanvasDetector
-from service.vision.embedding import OnnxFaceEmbedder
-from service.vision.pixel_range import PixelRange
-from service.vision.scrfd import ScrfdDetector
-from service.vision.yunet import YuNetDetector
 
 _SET_SIZES = (1, 2, 5)
 
@@ -38,31 +37,36 @@ def verify_pack(directory: Path, calibration: Path | None = None) -> Pack:
     return pack
 
 
+def complete_pack(directory: Path) -> None:
+    """Verify the pack that was built in `directory`, and keep what its networks answer here to the golden images unless
+    it came with that.
+
+    Raises `PackError`.
+    """
+    manifest = verify_pack(directory).manifest
+    golden = read_golden(directory)
+    if golden is None or not {manifest.detector.sha256, manifest.embedder.sha256} <= golden.answers.keys():
+        pack = load_pack(directory)
+        detector, embedder = (_open_network(pack, spec) for spec in (manifest.detector, manifest.embedder))
+        write_golden(record_golden(manifest, detector, embedder), directory)
+
+
 def _run_detector(pack: Pack) -> None:
     spec = pack.manifest.detector
-    detectors: dict[str, type[CanvasDetector]] = {"yunet": YuNetDetector, "scrfd": ScrfdDetector}
-    detector = detectors[spec.algorithm](
-        load_model(pack, spec, device=Device.CPU, threads=0),
-        pixel_range=_pixel_range(spec.input_range),
-        canvas_sides=spec.canvas_sides,
-        upscale=spec.upscale,
-        score_threshold=spec.score_threshold,
-        nms_iou=spec.nms_iou,
-    )
+    detector = build_detector(spec, _open_network(pack, spec))
     detector.detect([np.zeros((side, side, 3), np.uint8) for side in spec.canvas_sides])
 
 
 def _run_embedder(pack: Pack) -> None:
     spec = pack.manifest.embedder
-    embedder = OnnxFaceEmbedder(
-        load_model(pack, spec, device=Device.CPU, threads=0),
-        width=spec.width,
-        pixel_range=_pixel_range(spec.input_range),
-        batch_size=2,
-    )
+    embedder = build_embedder(spec, _open_network(pack, spec), batch_size=2)
     faces = np.full((2, ALIGNED_SIDE, ALIGNED_SIDE, 3), 128, np.uint8)
     if None in embedder.embed(faces):
         raise InferenceFailedError("The embedder answers nothing usable on a grey face.")
+
+
+def _open_network(pack: Pack, spec: DetectorSpec | EmbedderSpec) -> PixelNetwork:
+    return on_pixels(load_model(pack, spec, device=Device.CPU, threads=0), spec.input_range)
 
 
 def _run_aggregator(pack: Pack) -> None:
@@ -74,7 +78,3 @@ def _run_aggregator(pack: Pack) -> None:
     for aggregation in aggregator.aggregate([embeddings[:size] for size in _SET_SIZES]):
         if len(aggregation.core_indices) > spec.core_size:
             raise InferenceFailedError(f"The aggregator picks more than {spec.core_size} core samples.")
-
-
-def _pixel_range(spec: InputRange) -> PixelRange:
-    return PixelRange(color_order=spec.color_order, mean=spec.mean, std=spec.std)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from service.errors import PackError
+
 _TENSOR = "tensor"
 _TENSOR_EXTERNAL_DATA = 13
 _TENSOR_DATA_LOCATION = 14
@@ -24,6 +26,16 @@ _NESTED: dict[str, dict[int, str]] = {
     "sparse_tensor": {1: _TENSOR, 2: _TENSOR},
 }
 """Message -> field number -> message inside it, for the messages on a way to a tensor."""
+
+
+def require_self_contained(model: bytes, name: str) -> None:
+    """Raises `PackError` for what is no ONNX file or does not hold all of its weights."""
+    try:
+        external = names_external_data(model)
+    except ValueError as error:
+        raise PackError(f"{name} cannot be read as an ONNX file: {error}") from error
+    if external:
+        raise PackError(f"{name} keeps weights in other files (external data); such files are refused.")
 
 
 def names_external_data(model: bytes) -> bool:

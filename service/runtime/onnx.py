@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from service.errors import DeviceUnavailableError, InferenceFailedError, OutOfMemoryError, PackError
-from service.runtime.external_data import names_external_data
+from service.runtime.external_data import require_self_contained
+from service.runtime.failures import first_line, is_out_of_memory
 from service.runtime.manifest import ModelFile
 from service.runtime.pack import Pack
 from service.settings import Device
@@ -35,7 +36,6 @@ _RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     ValueError,
     MemoryError,
 )
-_OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "bad allocation")
 _ERRORS_ONLY = 3
 
 _logger = logging.getLogger(__name__)
@@ -64,8 +64,8 @@ class OnnxSession:
         try:
             outputs = self._session.run(None, dict(inputs))
         except _RUNTIME_ERRORS as error:
-            reason = f"{self._name} failed on {self.provider}: {_first_line(error)}"
-            failure = OutOfMemoryError if _is_out_of_memory(error) else InferenceFailedError
+            reason = f"{self._name} failed on {self.provider}: {first_line(error)}"
+            failure = OutOfMemoryError if is_out_of_memory(error) else InferenceFailedError
             raise failure(reason) from error
         return [np.asarray(output) for output in outputs]
 
@@ -91,8 +91,8 @@ def load_session(path: Path, *, device: Device, threads: int) -> OnnxSession:
 
 
 def _load(model: bytes, name: str, device: Device, threads: int) -> OnnxSession:
-    _require_self_contained(model, name)
-    if device is Device.CUDA or (device is Device.AUTO and CUDA_PROVIDER in onnxruntime.get_available_providers()):
+    require_self_contained(model, name)
+    if device is Device.CUDA or (device is Device.AUTO and cuda_is_offered()):
         session, reason = _open_on_cuda(model, name, threads)
         if session is not None:
             return OnnxSession(session, name)
@@ -112,24 +112,24 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def is_gpu(provider: str) -> bool:
+    return provider == CUDA_PROVIDER
+
+
+def cuda_is_offered() -> bool:
+    """Whether this build of ONNX Runtime could try CUDA."""
+    return CUDA_PROVIDER in available_providers()
+
+
 def available_providers() -> tuple[str, ...]:
     """The execution providers this build of ONNX Runtime could try, best first. A provider in this list may
     still fail to start; `OnnxSession.provider` says what really runs."""
     return tuple(onnxruntime.get_available_providers())
 
 
-def _require_self_contained(model: bytes, name: str) -> None:
-    try:
-        external = names_external_data(model)
-    except ValueError as error:
-        raise PackError(f"{name} cannot be read as an ONNX file: {error}") from error
-    if external:
-        raise PackError(f"{name} keeps weights in other files (external data); such files are refused.")
-
-
 def _open_on_cuda(model: bytes, name: str, threads: int) -> tuple[onnxruntime.InferenceSession | None, str]:
     """The session, or None and the reason. ONNX Runtime itself falls back to the CPU without an error."""
-    if CUDA_PROVIDER not in onnxruntime.get_available_providers():
+    if not cuda_is_offered():
         return None, "this build of ONNX Runtime has no CUDA."
     onnxruntime.preload_dlls()
     # TF32 would round the inputs of every convolution to 10 bits, and templates must agree across devices.
@@ -153,14 +153,4 @@ def _open(model: bytes, name: str, threads: int, providers: list[Any]) -> onnxru
     try:
         return onnxruntime.InferenceSession(model, sess_options=options, providers=providers)
     except _RUNTIME_ERRORS as error:
-        raise PackError(f"ONNX Runtime refuses {name}: {_first_line(error)}") from error
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """ONNX Runtime has no class of its own for it: it tells by the words of its allocators, on the CPU and on CUDA."""
-    told = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in told for words in _OUT_OF_MEMORY)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        raise PackError(f"ONNX Runtime refuses {name}: {first_line(error)}") from error

@@ -15,6 +15,7 @@ from service.runtime.manifest import Manifest, ModelFile
 
 MANIFEST_FILE = "manifest.json"
 CALIBRATION_FILE = "calibration.json"
+GOLDEN_FILE = "golden.json"
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

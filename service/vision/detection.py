@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InferenceFailedError
-from service.protocols import InferenceSession
+from service.protocols import PixelNetwork
 from service.types import Detection
 from service.vision.candidates import Candidates, to_detections
 from service.vision.canvas import FittedImage, choose_canvas, fit_to_canvas
 from service.vision.landmark_views import LandmarkView, view_face
-from service.vision.pixel_range import PixelRange
 from service.vision.turning import turn_back, turn_image
 
+PIXELS_PER_PASS = 8 * 320 * 320
+"""On a CPU more of them gain nothing, and their feature maps fall out of its cache."""
 STRIDES = (8, 16, 32)
 """Image pixels per cell of the three levels of the feature pyramid."""
+
+_Item = TypeVar("_Item")
 
 
 class CanvasDetector(ABC):
@@ -32,32 +35,33 @@ class CanvasDetector(ABC):
     """
 
     images_per_pass: ClassVar[int]
-    """Most images in one forward pass."""
+    """Most images in one forward pass, however small they are."""
 
     def __init__(
         self,
-        session: InferenceSession,
+        network: PixelNetwork,
         *,
-        pixel_range: PixelRange,
         canvas_sides: Sequence[int],
         upscale: bool,
         score_threshold: float,
         nms_iou: float,
         turn_below_score: float = 0.0,
         landmark_views: Sequence[LandmarkView] = (),
+        pixels_per_pass: int = PIXELS_PER_PASS,
     ) -> None:
         """`canvas_sides`: pixels, rising, multiples of 32. `upscale`: enlarge smaller images to their canvas.
         `turn_below_score`: an image whose best face scores less is tried in its three quarter turns as well, for
         pictures that lie on their side; 0 never does. `landmark_views`: scales at which a chosen face is looked at
-        again for its landmarks; none leaves them as they were found."""
-        self._session = session
-        self._pixel_range = pixel_range
+        again for its landmarks; none leaves them as they were found. `pixels_per_pass`: what a batch of canvases may
+        have together, unless one alone has more."""
+        self._network = network
         self._canvas_sides = tuple(canvas_sides)
         self._upscale = upscale
         self._score_threshold = score_threshold
         self._nms_iou = nms_iou
         self._turn_below_score = turn_below_score
         self._landmark_views = tuple(landmark_views)
+        self._pixels_per_pass = pixels_per_pass
 
     def detect(self, images_bgr: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
         """Per image ((H, W, 3), BGR, any sizes), its faces by falling score, in pixels of the image.
@@ -82,17 +86,17 @@ class CanvasDetector(ABC):
         if not self._landmark_views:
             return list(faces)
         totals = [np.zeros((5, 2)) for _ in faces]
+        both = [(index, mirrored) for index in range(len(faces)) for mirrored in (False, True)]
         for view in self._landmark_views:
-            for start in range(0, len(faces), self.images_per_pass):
-                batch = range(start, min(start + self.images_per_pass, len(faces)))
-                for mirrored in (False, True):
-                    shown = [
-                        view_face(images_bgr[index], faces[index].landmarks, view, mirrored=mirrored) for index in batch
-                    ]
-                    answers = self._find_candidates(np.stack([face.canvas_bgr for face in shown]))
-                    for index, face, candidates in zip(batch, shown, answers, strict=True):
-                        found = face.landmarks_in_image(candidates)
-                        totals[index] += faces[index].landmarks if found is None else found
+            for batch in self._passes(both, view.side):
+                shown = [
+                    view_face(images_bgr[index], faces[index].landmarks, view, mirrored=mirrored)
+                    for index, mirrored in batch
+                ]
+                answers = self._find_candidates(np.stack([face.canvas_bgr for face in shown]))
+                for (index, _), face, candidates in zip(batch, shown, answers, strict=True):
+                    found = face.landmarks_in_image(candidates)
+                    totals[index] += faces[index].landmarks if found is None else found
         views = 2 * len(self._landmark_views)
         return [
             replace(face, landmarks=(total / views).astype(np.float32))
@@ -108,13 +112,17 @@ class CanvasDetector(ABC):
         # From the largest canvas down, because what finds nothing goes on to the next smaller one.
         for canvas in range(len(self._canvas_sides) - 1, -1, -1):
             indices = waiting[canvas]
-            for start in range(0, len(indices), self.images_per_pass):
-                batch = indices[start : start + self.images_per_pass]
+            for batch in self._passes(indices, self._canvas_sides[canvas]):
                 answers = self._detect_on(self._canvas_sides[canvas], [images_bgr[index] for index in batch])
                 for index, faces in zip(batch, answers, strict=True):
                     found[index] = faces
             waiting[canvas - 1] += [index for index in indices if not found[index]]
         return found
+
+    def _passes(self, items: Sequence[_Item], side: int) -> Iterator[Sequence[_Item]]:
+        """As many of them at once as one forward pass takes of canvases of `side` pixels."""
+        count = max(1, min(self.images_per_pass, self._pixels_per_pass // side**2))
+        return (items[start : start + count] for start in range(0, len(items), count))
 
     def _detect_on(self, side: int, images_bgr: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
         fitted = [fit_to_canvas(image_bgr, side, upscale=self._upscale) for image_bgr in images_bgr]
@@ -128,8 +136,7 @@ class CanvasDetector(ABC):
     def _find_candidates(self, canvases_bgr: NDArray[np.uint8]) -> list[Candidates]:
         """Per canvas of (B, S, S, 3), its anchors above the threshold."""
         batch, side = canvases_bgr.shape[:2]
-        outputs = self._session.run({self._session.input_names[0]: self._pixel_range.to_input(canvases_bgr)})
-        candidates = self._read_candidates(outputs, batch, side)
+        candidates = self._read_candidates(self._network.run(canvases_bgr), batch, side)
         if len(candidates) != batch:
             raise InferenceFailedError("The detector did not answer for every image of its batch.")
         return candidates

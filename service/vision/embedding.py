@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InferenceFailedError
-from service.protocols import InferenceSession
+from service.protocols import PixelNetwork
 from service.types import Embedding
-from service.vision.pixel_range import PixelRange
 
 _MIN_NORM = 1e-6
 
@@ -16,11 +15,10 @@ _MIN_NORM = 1e-6
 class OnnxFaceEmbedder:
     """Runs the recogniser over all faces it is given, `batch_size` at a time."""
 
-    def __init__(self, session: InferenceSession, *, width: int, pixel_range: PixelRange, batch_size: int) -> None:
+    def __init__(self, network: PixelNetwork, *, width: int, batch_size: int) -> None:
         """`width`: D of the recogniser. `batch_size`: most faces in one forward pass."""
-        self._session = session
+        self._network = network
         self._width = width
-        self._pixel_range = pixel_range
         self._batch_size = batch_size
 
     @property
@@ -33,7 +31,7 @@ class OnnxFaceEmbedder:
         embeddings: list[Embedding | None] = []
         for start in range(0, len(faces_bgr), self._batch_size):
             faces = faces_bgr[start : start + self._batch_size]
-            output = self._session.run({self._session.input_names[0]: self._pixel_range.to_input(faces)})[0]
+            output = self._network.run(faces)[0]
             if output.shape != (len(faces), self._width):
                 raise InferenceFailedError(
                     f"The embedder answered shape {output.shape} for {len(faces)} faces of width {self._width}."

@@ -19,7 +19,7 @@ _WIDTHS = (1, 1, 4, 10)
 class YuNetDetector(CanvasDetector):
     """Twelve outputs: class score, object score, box and landmarks, each at strides 8, 16, 32; one anchor a cell."""
 
-    images_per_pass = 8
+    images_per_pass = 32
 
     def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], batch: int, side: int) -> list[Candidates]:
         if len(outputs) != len(_WIDTHS) * len(STRIDES):

@@ -24,7 +24,7 @@ def test_a_sound_machine_is_sound(
     status, answer = coreface_json("doctor")
     assert answer["ok"], answer
     assert status == 0
-    assert "ExecutionProvider runs" in checks(answer)["execution provider"]["found"]
+    assert " runs (COREFACE_DEVICE=" in checks(answer)["execution provider"]["found"]
     assert "COREFACE_REDIS_URL answers" in checks(answer)["store"]["found"]
     assert not any(check["remedy"] for check in answer["checks"])
 

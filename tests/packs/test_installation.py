@@ -12,7 +12,7 @@ import pytest
 
 from service.errors import LicenseNotAcceptedError, PackError
 from service.packs.installation import install_pack
-from service.runtime.pack import MANIFEST_FILE, load_pack
+from service.runtime.pack import GOLDEN_FILE, MANIFEST_FILE, load_pack
 from tests.packs.tiny_networks import write_definition, write_wheel
 
 
@@ -41,6 +41,7 @@ def test_a_pack_is_built_verified_and_put_in_place(definitions: Path, packs_path
         "aggregator.onnx",
         "detector.onnx",
         "embedder.onnx",
+        GOLDEN_FILE,
         MANIFEST_FILE,
     ]
     assert (pack.directory / MANIFEST_FILE).read_bytes() == (definitions / "tiny" / MANIFEST_FILE).read_bytes()

@@ -14,6 +14,7 @@ from service.vision.alignment import arcface_template
 from service.vision.candidates import Candidates
 from service.vision.detection import CanvasDetector, cell_origins
 from service.vision.landmark_views import LandmarkView
+from service.vision.pixel_network import SessionOnPixels
 from service.vision.pixel_range import PixelRange
 from tests.vision.fake_session import FakeSession
 
@@ -45,8 +46,7 @@ def make_detector(
     session: FakeSession, *, turn_below_score: float = 0.0, landmark_views: Sequence[LandmarkView] = ()
 ) -> SpotDetector:
     return SpotDetector(
-        session,
-        pixel_range=PixelRange("bgr", 0.0, 1.0),
+        SessionOnPixels(session, PixelRange("bgr", 0.0, 1.0)),
         canvas_sides=(64, 128),
         upscale=False,
         score_threshold=0.5,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from service.errors import InferenceFailedError
 from service.vision.embedding import OnnxFaceEmbedder
+from service.vision.pixel_network import SessionOnPixels
 from service.vision.pixel_range import PixelRange
 from tests.vision.fake_session import FakeSession
 
@@ -20,7 +21,7 @@ def first_pixels(inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.g
 
 
 def make_embedder(session: FakeSession, width: int = 4) -> OnnxFaceEmbedder:
-    return OnnxFaceEmbedder(session, width=width, pixel_range=PixelRange("rgb", 0.0, 1.0), batch_size=3)
+    return OnnxFaceEmbedder(SessionOnPixels(session, PixelRange("rgb", 0.0, 1.0)), width=width, batch_size=3)
 
 
 def faces(count: int) -> NDArray[np.uint8]:
@@ -48,7 +49,7 @@ def test_one_unusable_output_fails_alone() -> None:
         return [features]
 
     session = FakeSession(answer)
-    embedder = OnnxFaceEmbedder(session, width=4, pixel_range=PixelRange("rgb", 0.0, 1.0), batch_size=8)
+    embedder = OnnxFaceEmbedder(SessionOnPixels(session, PixelRange("rgb", 0.0, 1.0)), width=4, batch_size=8)
     assert [embedding is None for embedding in embedder.embed(faces(4))] == [True, True, True, False]
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.assembly import build_detector, build_embedder, open_pack_session
+from service.assembly import build_detector, build_embedder
 from service.policies import image_limits
 from service.protocols import FaceDetector, FaceEmbedder
+from service.runtime.networks import open_network
 from service.runtime.pack import load_pack
-from service.settings import Device, Settings
+from service.settings import Device, Precision, Runtime, Settings
 from service.vision.alignment import align_face
 from service.vision.decoding import decode_image
 
@@ -42,13 +43,14 @@ FACES = {
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("insightface")]
 
 
-@pytest.fixture(scope="module")
-def ours(zoo_pack_path: Path) -> tuple[FaceDetector, FaceEmbedder]:
-    pack, settings = load_pack(zoo_pack_path), Settings(device=Device.CPU)
+@pytest.fixture(scope="module", params=list(Runtime)[1:])
+def ours(zoo_pack_path: Path, request: pytest.FixtureRequest) -> tuple[FaceDetector, FaceEmbedder]:
+    settings = Settings(device=Device.CPU, runtime=request.param, precision=Precision.FLOAT32)
+    pack = load_pack(zoo_pack_path)
     detector, embedder = pack.manifest.detector, pack.manifest.embedder
     return (
-        build_detector(detector, open_pack_session(pack, settings, detector)),
-        build_embedder(embedder, open_pack_session(pack, settings, embedder), batch_size=32),
+        build_detector(detector, open_network(pack, detector, settings)),
+        build_embedder(embedder, open_network(pack, embedder, settings), batch_size=32),
     )
 
 

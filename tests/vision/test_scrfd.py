@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.errors import InferenceFailedError
+from service.vision.pixel_network import SessionOnPixels
 from service.vision.pixel_range import PixelRange
 from service.vision.scrfd import ScrfdDetector
 from tests.vision.fake_session import FakeSession
@@ -21,8 +22,7 @@ def empty_outputs() -> list[NDArray[np.float32]]:
 
 def make_detector(session: FakeSession) -> ScrfdDetector:
     return ScrfdDetector(
-        session,
-        pixel_range=PixelRange("rgb", 127.5, 128.0),
+        SessionOnPixels(session, PixelRange("rgb", 127.5, 128.0)),
         canvas_sides=(SIDE,),
         upscale=True,
         score_threshold=0.5,

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.errors import InferenceFailedError
+from service.vision.pixel_network import SessionOnPixels
 from service.vision.pixel_range import PixelRange
 from service.vision.yunet import YuNetDetector
 from tests.vision.fake_session import FakeSession
@@ -23,8 +24,7 @@ def empty_outputs(batch: int) -> list[NDArray[np.float32]]:
 
 def make_detector(session: FakeSession) -> YuNetDetector:
     return YuNetDetector(
-        session,
-        pixel_range=PixelRange("bgr", 0.0, 1.0),
+        SessionOnPixels(session, PixelRange("bgr", 0.0, 1.0)),
         canvas_sides=(SIDE,),
         upscale=False,
         score_threshold=0.7,

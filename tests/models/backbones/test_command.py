@@ -15,6 +15,7 @@ from service.runtime.onnx import load_session
 from service.runtime.pack import load_pack
 from service.settings import Device
 from service.vision.embedding import OnnxFaceEmbedder
+from service.vision.pixel_network import SessionOnPixels
 from service.vision.pixel_range import PixelRange
 from tests.models.backbones.published import adaface_shapes, arcface_shapes, random_state
 
@@ -42,7 +43,7 @@ def test_a_checkpoint_becomes_a_pack_that_embeds_as_the_network_does(
     faces = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
     session = load_session(pack.model_path(spec), device=Device.CPU, threads=0)
     pixel_range = PixelRange(color_order=spec.input_range.color_order, mean=127.5, std=127.5)
-    embeddings = OnnxFaceEmbedder(session, width=512, pixel_range=pixel_range, batch_size=2).embed(faces)
+    embeddings = OnnxFaceEmbedder(SessionOnPixels(session, pixel_range), width=512, batch_size=2).embed(faces)
     ordered = faces if colours == "bgr" else np.stack([cv2.cvtColor(face, cv2.COLOR_BGR2RGB) for face in faces])
     with torch.inference_mode():
         expected = build_network(state)(

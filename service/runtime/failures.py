@@ -1,0 +1,15 @@
+"""What the libraries that run networks say when they fail."""
+
+from __future__ import annotations
+
+_OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "bad allocation")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """None has a class of its own for it: they tell by the words of their allocators, on the CPU and on CUDA."""
+    told = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in told for words in _OUT_OF_MEMORY)
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,132 @@
+"""Opens a pack's detector or embedder on what runs it best here, and holds it to the pack's golden answers.
+
+`docs/decisions/0015-inference-engines-and-precision.md` has the figures behind the choice. The aggregator is not opened
+here: it always runs in float32 on ONNX Runtime, where it was compared with PyTorch.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+
+from service.errors import DeviceUnavailableError, DriftError
+from service.protocols import InferenceSession, PixelNetwork
+from service.runtime.external_data import require_self_contained
+from service.runtime.golden import (
+    FLOAT32_DRIFT,
+    HALF_DETECTOR_DRIFT,
+    HALF_EMBEDDER_DRIFT,
+    GoldenAnswer,
+    measure_drift,
+    read_golden,
+)
+from service.runtime.manifest import DetectorSpec, EmbedderSpec, InputRange
+from service.runtime.onnx import cuda_is_offered, load_model, usable_cores
+from service.runtime.pack import Pack
+from service.settings import Device, Precision, Runtime, Settings
+from service.vision.pixel_network import SessionOnPixels
+from service.vision.pixel_range import PixelRange
+
+NetworkSpec = DetectorSpec | EmbedderSpec
+
+_SLOW_IN_ONNX_RUNTIME = b"PRelu"
+"""Its own runs on one thread and outside the blocked layout; packs that were built here have another (`fast_prelu`)."""
+
+_logger = logging.getLogger(__name__)
+
+
+def open_network(pack: Pack, spec: NetworkSpec, settings: Settings) -> PixelNetwork:
+    """The network on the settings' device, runtime and precision.
+
+    Raises `PackError`, `DeviceUnavailableError` where what the settings ask for is not to be had here, and `DriftError`
+    where it answers something else than it should.
+    """
+    golden = read_golden(pack.directory)
+    expected = None if golden is None else golden.answers.get(spec.sha256)
+    if settings.device is Device.CUDA or (settings.device is Device.AUTO and cuda_is_offered()):
+        if settings.runtime is Runtime.OPENVINO or settings.precision is Precision.HALF:
+            raise DeviceUnavailableError("OpenVINO and COREFACE_PRECISION=half run on COREFACE_DEVICE=cpu only.")
+        return _open_in_onnx_runtime(pack, spec, settings, expected)
+    obstacle = _obstacle_to_half(pack, settings, expected)
+    if settings.precision is Precision.HALF and obstacle is not None:
+        raise DeviceUnavailableError(f"COREFACE_PRECISION=half, but {obstacle}; set it to auto or float32.")
+    if settings.precision is not Precision.FLOAT32 and obstacle is None:
+        try:
+            return _open_in_openvino(pack, spec, settings, expected, half=True)
+        except DriftError as error:
+            if settings.precision is Precision.HALF:
+                raise
+            obstacle = error.detail
+    if settings.precision is Precision.AUTO:
+        _logger.info("%s runs in float32: %s", spec.file, obstacle)
+    if _prefers_openvino(pack, spec, settings):
+        return _open_in_openvino(pack, spec, settings, expected, half=False)
+    return _open_in_onnx_runtime(pack, spec, settings, expected)
+
+
+def on_pixels(session: InferenceSession, input_range: InputRange) -> PixelNetwork:
+    """A session that takes numbers as one that takes images."""
+    pixel_range = PixelRange(color_order=input_range.color_order, mean=input_range.mean, std=input_range.std)
+    return SessionOnPixels(session, pixel_range)
+
+
+def _obstacle_to_half(pack: Pack, settings: Settings, expected: GoldenAnswer | None) -> str | None:
+    """Why bfloat16 cannot be had, or None."""
+    if settings.runtime is Runtime.ONNXRUNTIME:
+        return "ONNX Runtime has none on a CPU"
+    if not _is_installed():
+        return "openvino, which has it, is not installed"
+    if expected is None:
+        return f"pack {pack.name} has no golden answers to hold it to: install the pack again"
+    # Only here and below: it may not be installed, and where it is not used its memory is saved.
+    from service.runtime.openvino import has_bfloat16
+
+    return None if has_bfloat16() else "this CPU does not compute in bfloat16"
+
+
+def _prefers_openvino(pack: Pack, spec: NetworkSpec, settings: Settings) -> bool:
+    """In float32."""
+    if settings.runtime is Runtime.OPENVINO and not _is_installed():
+        raise DeviceUnavailableError("COREFACE_RUNTIME=openvino, but openvino is not installed; coreface[cpu] has it.")
+    if settings.runtime is Runtime.AUTO:
+        return _is_installed() and _SLOW_IN_ONNX_RUNTIME in pack.read_model(spec)
+    return settings.runtime is Runtime.OPENVINO
+
+
+def _is_installed() -> bool:
+    return importlib.util.find_spec("openvino") is not None
+
+
+def _open_in_onnx_runtime(
+    pack: Pack, spec: NetworkSpec, settings: Settings, expected: GoldenAnswer | None
+) -> PixelNetwork:
+    session = load_model(pack, spec, device=settings.device, threads=settings.threads)
+    return _held_to(expected, FLOAT32_DRIFT, on_pixels(session, spec.input_range), spec)
+
+
+def _open_in_openvino(
+    pack: Pack, spec: NetworkSpec, settings: Settings, expected: GoldenAnswer | None, *, half: bool
+) -> PixelNetwork:
+    from service.runtime.openvino import OpenVinoNetwork
+
+    model = pack.read_model(spec)
+    require_self_contained(model, spec.file)
+    threads = settings.threads or usable_cores()
+    network = OpenVinoNetwork(model, spec.file, spec.input_range, half=half, threads=threads)
+    half_drift = HALF_DETECTOR_DRIFT if isinstance(spec, DetectorSpec) else HALF_EMBEDDER_DRIFT
+    return _held_to(expected, half_drift if half else FLOAT32_DRIFT, network, spec)
+
+
+def _held_to(
+    expected: GoldenAnswer | None, most_drift: float, network: PixelNetwork, spec: NetworkSpec
+) -> PixelNetwork:
+    if expected is None:
+        return network
+    drift = measure_drift(network, expected)
+    if not drift <= most_drift:
+        raise DriftError(
+            f"{spec.file} on {network.provider} answers the golden images with a deviation of {drift:.2g}, over "
+            f"{most_drift:g}: templates made here would differ. Try COREFACE_PRECISION=float32, or another "
+            "COREFACE_RUNTIME."
+        )
+    return network
