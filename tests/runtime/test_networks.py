@@ -1,0 +1,127 @@
+"""What runs a network: by the settings, by what is installed, and by whether it answers as it should."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from service.errors import DeviceUnavailableError, DriftError
+from service.packs.installation import install_pack
+from service.runtime import networks, openvino
+from service.runtime.golden import GoldenAnswers, read_golden, write_golden
+from service.runtime.networks import open_network
+from service.runtime.onnx import CPU_PROVIDER
+from service.runtime.pack import GOLDEN_FILE, Pack, load_pack
+from service.settings import Device, Settings
+from tests.packs.conftest import aggregator, definitions, packs_path, wheel  # noqa: F401
+
+FLOAT32, HALF = "OpenVINO CPU float32", "OpenVINO CPU bfloat16"
+
+
+@pytest.fixture
+def pack(definitions: Path, packs_path: Path, wheel: Path) -> Pack:  # noqa: F811
+    return install_pack("tiny", packs_path, from_directory=wheel.parent)
+
+
+@pytest.fixture(autouse=True)
+def bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU that has it; OpenVINO computes the same, if slowly, where it has not."""
+    monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
+
+
+def provider(pack: Pack, **values: str) -> str:
+    return open_network(pack, pack.manifest.embedder, Settings(device=Device.CPU, **values)).provider
+
+
+def test_half_where_it_is_to_be_had(pack: Pack) -> None:
+    assert provider(pack) == HALF
+    assert provider(pack, precision="half") == HALF
+    assert provider(pack, precision="half", runtime="openvino") == HALF
+
+
+def test_float32_on_what_was_asked_for(pack: Pack) -> None:
+    assert provider(pack, precision="float32", runtime="openvino") == FLOAT32
+    assert provider(pack, precision="float32", runtime="onnxruntime") == CPU_PROVIDER
+    assert provider(pack, runtime="onnxruntime") == CPU_PROVIDER
+
+
+@pytest.mark.parametrize(("operator", "expected"), [(b"Gemm", FLOAT32), (b"PRelu", CPU_PROVIDER)])
+def test_float32_on_what_is_faster(pack: Pack, operator: bytes, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pack was built without PRelu."""
+    monkeypatch.setattr(networks, "_SLOW_IN_ONNX_RUNTIME", operator)
+    assert provider(pack, precision="float32") == expected
+
+
+def test_a_cpu_without_bfloat16(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino, "has_bfloat16", lambda: False)
+    assert provider(pack) == CPU_PROVIDER
+    with pytest.raises(DeviceUnavailableError, match="does not compute in bfloat16"):
+        provider(pack, precision="half")
+
+
+def test_openvino_is_not_installed(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "_is_installed", lambda: False)
+    assert provider(pack) == CPU_PROVIDER
+    with pytest.raises(DeviceUnavailableError, match=r"coreface\[cpu\]"):
+        provider(pack, runtime="openvino")
+    with pytest.raises(DeviceUnavailableError, match="not installed"):
+        provider(pack, precision="half")
+
+
+def test_onnx_runtime_has_no_half(pack: Pack) -> None:
+    with pytest.raises(DeviceUnavailableError, match="COREFACE_PRECISION=half"):
+        provider(pack, precision="half", runtime="onnxruntime")
+
+
+def test_without_golden_answers_nothing_is_rounded(pack: Pack, caplog: pytest.LogCaptureFixture) -> None:
+    (pack.directory / GOLDEN_FILE).unlink()
+    with caplog.at_level(logging.INFO):
+        assert provider(pack) == CPU_PROVIDER
+    assert "install the pack again" in caplog.text
+
+
+def bend_golden(pack: Pack, factor: float) -> None:
+    golden = read_golden(pack.directory)
+    assert golden is not None
+    bent = {
+        sha256: answer.model_copy(
+            update={"outputs": tuple(tuple(factor * value for value in values) for values in answer.outputs)}
+        )
+        for sha256, answer in golden.answers.items()
+    }
+    write_golden(GoldenAnswers(answers=bent), pack.directory)
+
+
+def test_a_machine_that_computes_something_else_does_not_start(pack: Pack) -> None:
+    bend_golden(pack, 1.5)
+    for values in ({}, {"precision": "half"}, {"runtime": "onnxruntime"}, {"precision": "float32"}):
+        with pytest.raises(DriftError, match="answers the golden images with a deviation of 0.3"):
+            provider(pack, **values)
+
+
+def test_too_coarse_a_half_falls_back_to_float32(
+    pack: Pack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(networks, "HALF_EMBEDDER_DRIFT", 1e-9)
+    with caplog.at_level(logging.INFO):
+        assert provider(pack) == CPU_PROVIDER
+    assert "embedder.onnx runs in float32: embedder.onnx on OpenVINO CPU bfloat16 answers" in caplog.text
+    with pytest.raises(DriftError):
+        provider(pack, precision="half")
+
+
+@pytest.mark.parametrize("name", ["opencv-sface", "buffalo_s"])
+def test_the_golden_answers_of_the_shipped_packs_are_kept(name: str, request: pytest.FixtureRequest) -> None:
+    """Every runtime and precision meets them here: opening checks that."""
+    fixture = {"opencv-sface": "default_pack_path", "buffalo_s": "zoo_pack_path"}[name]
+    shipped = load_pack(request.getfixturevalue(fixture))
+    assert read_golden(shipped.directory) == read_golden(Path("models/packs") / name)
+    for spec in (shipped.manifest.detector, shipped.manifest.embedder):
+        for values in (
+            {"runtime": "onnxruntime"},
+            {"runtime": "openvino", "precision": "float32"},
+            {"precision": "half"},
+        ):
+            open_network(shipped, spec, Settings(device=Device.CPU, **values))
