@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def pictures(count: int, side: int) -> np.ndarray:
     ids=["recogniser", "yunet", "scrfd"],
 )
 def test_the_same_answers_as_onnx_runtime(
-    model: bytes, batches: tuple[int, ...], side: int, input_range: InputRange, tmp_path
+    model: bytes, batches: tuple[int, ...], side: int, input_range: InputRange, tmp_path: Path
 ) -> None:
     path = tmp_path / "network.onnx"
     path.write_bytes(model)
@@ -58,9 +59,8 @@ def test_one_network_serves_many_threads() -> None:
     wrong: list[int] = []
 
     def work(number: int) -> None:
-        for _ in range(20):
-            if not np.array_equal(network.run(images[number][None])[0], expected[number]):
-                wrong.append(number)
+        answers = [network.run(images[number][None])[0] for _ in range(20)]
+        wrong.extend(number for answer in answers if not np.array_equal(answer, expected[number]))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:
