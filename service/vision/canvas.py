@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class FittedImage:
-    """An image on its canvas: at the top left, zeros at the right and at the bottom."""
+    """How an image lies on its canvas, at the top left."""
 
-    canvas_bgr: NDArray[np.uint8]  # (S, S, 3)
     scale_x: float
     """Canvas pixels per image pixel."""
     scale_y: float
@@ -26,11 +25,13 @@ def choose_canvas(height: int, width: int, canvas_sides: Sequence[int]) -> int:
     return next((index for index, side in enumerate(canvas_sides) if longer <= side), len(canvas_sides) - 1)
 
 
-def fit_to_canvas(image_bgr: NDArray[np.uint8], side: int, *, upscale: bool) -> FittedImage:
-    """Scale (H, W, 3) so that its longer side fills the canvas; a smaller image stays as it is unless `upscale`.
+def fit_to_canvas(image_bgr: NDArray[np.uint8], canvas_bgr: NDArray[np.uint8], *, upscale: bool) -> FittedImage:
+    """Draw (H, W, 3) on a black canvas (S, S, 3) so that its longer side fills it; a smaller image stays as it is
+    unless `upscale`.
 
     Sizes are cut off to whole pixels and resampled bilinearly as `insightface` does, for equal boxes.
     """
+    side = len(canvas_bgr)
     height, width = image_bgr.shape[:2]
     if max(height, width) > side or upscale:
         longer = max(height, width)
@@ -38,9 +39,8 @@ def fit_to_canvas(image_bgr: NDArray[np.uint8], side: int, *, upscale: bool) -> 
         fitted_width = max(1, side if height < longer or height == width else int(side / (height / width)))
     else:
         fitted_height, fitted_width = height, width
-    canvas = np.zeros((side, side, 3), np.uint8)
     if (fitted_height, fitted_width) == (height, width):
-        canvas[:height, :width] = image_bgr
+        canvas_bgr[:height, :width] = image_bgr
     else:
-        canvas[:fitted_height, :fitted_width] = cv2.resize(image_bgr, (fitted_width, fitted_height))
-    return FittedImage(canvas, fitted_width / width, fitted_height / height)
+        canvas_bgr[:fitted_height, :fitted_width] = cv2.resize(image_bgr, (fitted_width, fitted_height))
+    return FittedImage(fitted_width / width, fitted_height / height)

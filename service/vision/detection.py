@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from service.errors import InferenceFailedError
 from service.protocols import PixelNetwork
 from service.types import Detection
+from service.vision.alignment import similarity_to_template
 from service.vision.candidates import Candidates, to_detections
 from service.vision.canvas import FittedImage, choose_canvas, fit_to_canvas
 from service.vision.landmark_views import LandmarkView, view_face
@@ -86,17 +87,18 @@ class CanvasDetector(ABC):
         if not self._landmark_views:
             return list(faces)
         totals = [np.zeros((5, 2)) for _ in faces]
-        both = [(index, mirrored) for index in range(len(faces)) for mirrored in (False, True)]
+        to_template = [similarity_to_template(face.landmarks) for face in faces]
         for view in self._landmark_views:
-            for batch in self._passes(both, view.side):
-                shown = [
-                    view_face(images_bgr[index], faces[index].landmarks, view, mirrored=mirrored)
-                    for index, mirrored in batch
-                ]
-                answers = self._find_candidates(np.stack([face.canvas_bgr for face in shown]))
-                for (index, _), face, candidates in zip(batch, shown, answers, strict=True):
-                    found = face.landmarks_in_image(candidates)
-                    totals[index] += faces[index].landmarks if found is None else found
+            for batch in self._batches(range(len(faces)), 2 * view.side**2):
+                canvases = np.empty((len(batch), 2, view.side, view.side, 3), np.uint8)
+                shown = [view_face(to_template[index], view) for index in batch]
+                for index, face, canvas_pair in zip(batch, shown, canvases, strict=True):
+                    face.draw(images_bgr[index], canvas_pair)
+                answers = iter(self._find_candidates(canvases.reshape(-1, view.side, view.side, 3)))
+                for index, face in zip(batch, shown, strict=True):
+                    for mirrored in (False, True):
+                        found = face.landmarks_in_image(next(answers), mirrored=mirrored)
+                        totals[index] += faces[index].landmarks if found is None else found
         views = 2 * len(self._landmark_views)
         return [
             replace(face, landmarks=(total / views).astype(np.float32))
@@ -112,21 +114,25 @@ class CanvasDetector(ABC):
         # From the largest canvas down, because what finds nothing goes on to the next smaller one.
         for canvas in range(len(self._canvas_sides) - 1, -1, -1):
             indices = waiting[canvas]
-            for batch in self._passes(indices, self._canvas_sides[canvas]):
+            for batch in self._batches(indices, self._canvas_sides[canvas] ** 2):
                 answers = self._detect_on(self._canvas_sides[canvas], [images_bgr[index] for index in batch])
                 for index, faces in zip(batch, answers, strict=True):
                     found[index] = faces
             waiting[canvas - 1] += [index for index in indices if not found[index]]
         return found
 
-    def _passes(self, items: Sequence[_Item], side: int) -> Iterator[Sequence[_Item]]:
-        """As many of them at once as one forward pass takes of canvases of `side` pixels."""
-        count = max(1, min(self.images_per_pass, self._pixels_per_pass // side**2))
+    def _batches(self, items: Sequence[_Item], pixels: int) -> Iterator[Sequence[_Item]]:
+        """As many of them at once as a forward pass has room for, each of so many pixels."""
+        count = max(1, self._pixels_per_pass // pixels)
         return (items[start : start + count] for start in range(0, len(items), count))
 
     def _detect_on(self, side: int, images_bgr: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
-        fitted = [fit_to_canvas(image_bgr, side, upscale=self._upscale) for image_bgr in images_bgr]
-        candidates = self._find_candidates(np.stack([image.canvas_bgr for image in fitted]))
+        canvases = np.zeros((len(images_bgr), side, side, 3), np.uint8)
+        fitted = [
+            fit_to_canvas(image_bgr, canvas, upscale=self._upscale)
+            for image_bgr, canvas in zip(images_bgr, canvases, strict=True)
+        ]
+        candidates = self._find_candidates(canvases)
         detections: list[list[Detection]] = []
         for found, image in zip(candidates, fitted, strict=True):
             scale_x, scale_y = self._scale_of(image)
@@ -135,9 +141,11 @@ class CanvasDetector(ABC):
 
     def _find_candidates(self, canvases_bgr: NDArray[np.uint8]) -> list[Candidates]:
         """Per canvas of (B, S, S, 3), its anchors above the threshold."""
-        batch, side = canvases_bgr.shape[:2]
-        candidates = self._read_candidates(self._network.run(canvases_bgr), batch, side)
-        if len(candidates) != batch:
+        candidates: list[Candidates] = []
+        for start in range(0, len(canvases_bgr), self.images_per_pass):
+            canvases = canvases_bgr[start : start + self.images_per_pass]
+            candidates += self._read_candidates(self._network.run(canvases), *canvases.shape[:2])
+        if len(candidates) != len(canvases_bgr):
             raise InferenceFailedError("The detector did not answer for every image of its batch.")
         return candidates
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from service.vision.alignment import arcface_template, similarity_to_template
+from service.vision.alignment import arcface_template
 from service.vision.candidates import Candidates
 
 _FACE_CENTER = (56.0, 72.0)
@@ -32,41 +32,35 @@ class LandmarkView:
 
 @dataclass(frozen=True, slots=True)
 class FaceView:
-    """One face on the canvas of a view."""
+    """Where one face comes to lie on the canvas of a view, turned upright in its middle."""
 
-    canvas_bgr: NDArray[np.uint8]  # (S, S, 3)
     to_canvas: NDArray[np.float64]  # (2, 3)
-    mirrored: bool
+    side: int
 
-    def landmarks_in_image(self, candidates: Candidates) -> NDArray[np.float64] | None:
+    def draw(self, image_bgr: NDArray[np.uint8], canvases_bgr: NDArray[np.uint8]) -> None:
+        """Fill (2, S, S, 3) with the face and its mirror image; black beyond the image (H, W, 3)."""
+        cv2.warpAffine(image_bgr, self.to_canvas, (self.side, self.side), dst=canvases_bgr[0], borderValue=0.0)
+        cv2.flip(canvases_bgr[0], 1, dst=canvases_bgr[1])
+
+    def landmarks_in_image(self, candidates: Candidates, *, mirrored: bool) -> NDArray[np.float64] | None:
         """(5, 2) in pixels of the image, from the best of the canvas' candidates that lies in its middle."""
-        side = self.canvas_bgr.shape[0]
         centers = (candidates.boxes[:, :2] + candidates.boxes[:, 2:]) / 2
         usable = np.isfinite(candidates.landmarks).all(axis=(1, 2))
-        central = np.flatnonzero(usable & (np.abs(centers - side / 2) < _CENTRAL_SHARE * side).all(axis=1))
+        central = np.flatnonzero(usable & (np.abs(centers - self.side / 2) < _CENTRAL_SHARE * self.side).all(axis=1))
         if not len(central):
             return None
         points = candidates.landmarks[central[np.argmax(candidates.scores[central])]].astype(np.float64)
-        if self.mirrored:
-            points = points[list(_MIRRORED_ORDER)]
+        if mirrored:
+            points = (points * (-1, 1) + (self.side - 1, 0))[list(_MIRRORED_ORDER)]
         inverse = np.linalg.inv(self.to_canvas[:, :2])
         found: NDArray[np.float64] = (points - self.to_canvas[:, 2]) @ inverse.T
         return found
 
 
-def view_face(
-    image_bgr: NDArray[np.uint8], landmarks: NDArray[np.float32], view: LandmarkView, *, mirrored: bool
-) -> FaceView:
-    """The face with these landmarks (5, 2), turned upright in the middle of its canvas; black beyond the image.
-
-    Raises `SampleRejectedError` (`too_small`) for landmarks that all lie on one point.
-    """
+def view_face(to_template: NDArray[np.float64], view: LandmarkView) -> FaceView:
+    """`to_template`: the (2, 3) similarity that takes the face to the recogniser's crop (`similarity_to_template`)."""
     template_eyes = arcface_template()[:2]
     scale = view.eye_distance / float(np.linalg.norm(template_eyes[1] - template_eyes[0]))
-    to_canvas = similarity_to_template(landmarks) * scale
+    to_canvas = to_template * scale
     to_canvas[:, 2] += view.side / 2 - scale * np.array(_FACE_CENTER)
-    if mirrored:
-        to_canvas[0] *= -1
-        to_canvas[0, 2] += view.side - 1
-    canvas = cv2.warpAffine(image_bgr, to_canvas, (view.side, view.side), borderValue=0.0)
-    return FaceView(canvas.astype(np.uint8, copy=False), to_canvas, mirrored)
+    return FaceView(to_canvas, view.side)

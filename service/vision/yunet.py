@@ -24,37 +24,41 @@ class YuNetDetector(CanvasDetector):
     def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], batch: int, side: int) -> list[Candidates]:
         if len(outputs) != len(_WIDTHS) * len(STRIDES):
             raise InferenceFailedError(f"YuNet has 12 outputs; this network has {len(outputs)}.")
-        levels: list[list[Candidates]] = []
+        rows: list[NDArray[np.intp]] = []
+        levels: list[Candidates] = []
         for level, stride in enumerate(STRIDES):
             at_stride = outputs[level :: len(STRIDES)]
             origins = cell_origins(side, stride, anchors=1)
             if [output.shape for output in at_stride] != [(batch, len(origins), width) for width in _WIDTHS]:
                 raise InferenceFailedError(f"YuNet's outputs at stride {stride} do not fit a canvas of {side} pixels.")
             scores, objects, boxes, points = (output.astype(np.float32, copy=False) for output in at_stride)
-            levels.append(
-                [
-                    self._read_level(scores[row], objects[row], boxes[row], points[row], origins, stride)
-                    for row in range(batch)
-                ]
-            )
-        return [join_candidates(image_levels) for image_levels in zip(*levels, strict=True)]
+            found = np.sqrt(np.clip(scores[..., 0], 0, 1) * np.clip(objects[..., 0], 0, 1))  # (B, A)
+            row, cell = np.nonzero(found >= self._score_threshold)
+            rows.append(row)
+            levels.append(_read(found[row, cell], boxes[row, cell], points[row, cell], origins[cell], stride))
+        return _part(join_candidates(levels), np.concatenate(rows), batch)
 
-    def _read_level(
-        self,
-        class_score: NDArray[np.float32],  # (A, 1)
-        object_score: NDArray[np.float32],  # (A, 1)
-        box: NDArray[np.float32],  # (A, 4) centre in cells from the origin, logarithm of the size in cells
-        points: NDArray[np.float32],  # (A, 10) in cells from the origin
-        origins: NDArray[np.float32],  # (A, 2)
-        stride: int,
-    ) -> Candidates:
-        scores = np.sqrt(np.clip(class_score[:, 0], 0, 1) * np.clip(object_score[:, 0], 0, 1))
-        picked = np.flatnonzero(scores >= self._score_threshold)
-        origins, box = origins[picked], box[picked]
-        centers = origins + box[:, :2] * stride
-        half_sizes = np.exp(np.minimum(box[:, 2:], _MAX_LOG_SIZE)) * stride / 2
-        return Candidates(
-            scores=scores[picked],
-            boxes=np.concatenate([centers - half_sizes, centers + half_sizes], axis=1),
-            landmarks=origins[:, None] + points[picked].reshape(-1, 5, 2) * stride,
-        )
+
+def _read(
+    scores: NDArray[np.float32],  # (M,)
+    box: NDArray[np.float32],  # (M, 4) centre in cells from the origin, logarithm of the size in cells
+    points: NDArray[np.float32],  # (M, 10) in cells from the origin
+    origins: NDArray[np.float32],  # (M, 2)
+    stride: int,
+) -> Candidates:
+    centers = origins + box[:, :2] * stride
+    half_sizes = np.exp(np.minimum(box[:, 2:], _MAX_LOG_SIZE)) * stride / 2
+    return Candidates(
+        scores=scores,
+        boxes=np.concatenate([centers - half_sizes, centers + half_sizes], axis=1),
+        landmarks=origins[:, None] + points.reshape(-1, 5, 2) * stride,
+    )
+
+
+def _part(candidates: Candidates, rows: NDArray[np.intp], batch: int) -> list[Candidates]:
+    """Those of each image; `rows` says whose each one is."""
+    of_image = [np.flatnonzero(rows == row) for row in range(batch)]
+    return [
+        Candidates(candidates.scores[picked], candidates.boxes[picked], candidates.landmarks[picked])
+        for picked in of_image
+    ]
