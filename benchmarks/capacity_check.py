@@ -77,6 +77,7 @@ def measure_costs(site: SleepingSite) -> Profile:
         machine=f"{platform.machine()}, workers asleep",
         sample_bytes=SAMPLE_BYTES,
         cores=64,  # asleep, they share none
+        device_threads=min(DECODE_THREADS, 4),
         decode_threads=DECODE_THREADS,
         on_gpu=False,
         stages=STAGES,

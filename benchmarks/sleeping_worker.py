@@ -16,7 +16,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from service.assembly import decode_threads
+from service.assembly import batch_limits, decode_threads
 from service.capacity.profile import Cost
 from service.engine.worker import serve_jobs
 from service.pipeline.sample_stages import DecodedImage, Rejection
@@ -86,7 +86,7 @@ def build_processor(settings: Settings, width: int) -> SleepingProcessor:
         image_limits(settings.limits),
         min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
         consistency=None,
-        batch_size=settings.batch_size,
+        batches=batch_limits(settings),
     )
 
 

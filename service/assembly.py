@@ -6,13 +6,14 @@ from collections.abc import Callable, Collection
 
 from service.engine.local import LocalEngine
 from service.errors import DecoderMissingError
+from service.pipeline.batch_limits import BatchLimits, limits_on_cpu, limits_on_gpu
 from service.pipeline.set_processing import SetProcessor
 from service.pipeline.stages import BatchObserver, unobserved
 from service.policies import consistency_limits, image_limits
 from service.protocols import FaceDetector, FaceEmbedder, PixelNetwork
 from service.runtime.manifest import DetectorSpec, EmbedderSpec
-from service.runtime.networks import open_network
-from service.runtime.onnx import is_gpu, load_model, usable_cores
+from service.runtime.networks import open_network, parallel_passes, runs_on_cpu, threads_per_pass
+from service.runtime.onnx import load_model, usable_cores
 from service.runtime.pack import Pack
 from service.settings import Settings
 from service.vision.aggregation import OnnxSetAggregator
@@ -25,8 +26,6 @@ from service.vision.yunet import YuNetDetector
 
 NetworkOpener = Callable[[DetectorSpec | EmbedderSpec], PixelNetwork]
 """Loads a pack's detector or embedder."""
-_FACES_PER_PASS = 4
-"""On a CPU more of them gain nothing, and their feature maps cost memory and fall out of its cache."""
 
 _DETECTORS = {"yunet": YuNetDetector, "scrfd": ScrfdDetector}
 
@@ -44,15 +43,17 @@ def build_set_processor(
     opened = opened or (lambda spec: open_network(pack, spec, settings))
     manifest = pack.manifest
     embedder = opened(manifest.embedder)
-    batch_size = settings.batch_size if is_gpu(embedder.provider) else min(settings.batch_size, _FACES_PER_PASS)
+    batches = batch_limits(settings)
     processor = SetProcessor(
         build_detector(manifest.detector, opened(manifest.detector)),
-        build_embedder(manifest.embedder, embedder, batch_size=batch_size),
-        OnnxSetAggregator(load_model(pack, manifest.aggregator, device=settings.device, threads=settings.threads)),
+        build_embedder(manifest.embedder, embedder, batch_size=batches.faces),
+        OnnxSetAggregator(
+            load_model(pack, manifest.aggregator, device=settings.device, threads=threads_per_pass(settings))
+        ),
         limits,
         min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
         consistency=consistency_limits(pack.calibration),
-        batch_size=settings.batch_size,
+        batches=batches,
     )
     return processor, embedder.provider
 
@@ -67,6 +68,7 @@ def build_local_engine(
         pack.fingerprint,
         max_batch_sets=settings.max_batch_sets,
         max_waiting_sets=settings.limits.max_waiting_sets,
+        device_threads=device_threads(settings),
         decode_threads=decode_threads(settings),
         observe=observe,
     )
@@ -80,6 +82,18 @@ def check_decoders(formats: Collection[ImageFormat]) -> None:
             f"COREFACE_LIMITS__FORMATS accepts {', '.join(missing)}, which nothing installed here can decode; leave "
             "them out, or install what can (for heic: coreface[heic])."
         )
+
+
+def batch_limits(settings: Settings) -> BatchLimits:
+    """For the device that the settings ask for."""
+    if runs_on_cpu(settings):
+        return limits_on_cpu(settings.batch_size, parallel_passes(settings))
+    return limits_on_gpu(settings.batch_size)
+
+
+def device_threads(settings: Settings) -> int:
+    """Threads that run the networks."""
+    return batch_limits(settings).parallel
 
 
 def decode_threads(settings: Settings) -> int:

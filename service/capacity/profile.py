@@ -35,6 +35,8 @@ class Profile:
     """Of one picture, on average."""
     cores: float
     """Of one worker, shared by all its threads but a GPU's."""
+    device_threads: int
+    """That run the networks; on a GPU one."""
     decode_threads: int
     on_gpu: bool
     """The stages of the networks take no share of the worker's cores."""
@@ -68,6 +70,7 @@ def read_profile(path: Path) -> Profile:
             machine=str(row["machine"]),
             sample_bytes=int(row["sample_bytes"]),
             cores=float(row["cores"]),
+            device_threads=int(row["device_threads"]),
             decode_threads=int(row["decode_threads"]),
             on_gpu=bool(row["on_gpu"]),
             stages=stages,
@@ -80,7 +83,8 @@ def read_profile(path: Path) -> Profile:
     except (ValueError, KeyError, TypeError) as error:
         wanted = ", ".join(field.name for field in fields(Profile))
         raise SetupError(f"{str(path)!r} is no profile ({error}); it has {wanted}.") from error
-    if min(profile.sample_bytes, profile.cores, profile.decode_threads, profile.link_bytes_per_s) <= 0:
+    above_0 = (profile.cores, profile.device_threads, profile.decode_threads, profile.link_bytes_per_s)
+    if min(profile.sample_bytes, *above_0) <= 0:
         raise SetupError(f"{str(path)!r}: bytes, cores, threads and the link are above 0.")
     return profile
 

@@ -12,8 +12,8 @@ from service.capacity.profile import Cost, Profile
 from service.capacity.queue_server import Job, QueueServer
 from service.capacity.simulation import Event, Process, Simulation, all_of
 from service.capacity.stations import Cores, Door
+from service.pipeline.batch_limits import limits_on_cpu, limits_on_gpu, share_out
 
-IMAGES_PER_BATCH = 32
 SETS_PER_BATCH = 32
 
 
@@ -82,18 +82,20 @@ class Worker:
     def __init__(self, simulation: Simulation, profile: Profile, *, max_batch_sets: int, batch_size: int) -> None:
         self._simulation = simulation
         self._profile = profile
-        self._batch_size = batch_size
+        self._batches = (
+            limits_on_gpu(batch_size) if profile.on_gpu else limits_on_cpu(batch_size, profile.device_threads)
+        )
         self.slots = 2 * max_batch_sets
         self._cores = Cores(simulation, profile.cores)
         costs = profile.stages
         self.device = StageThreads(
             Cores(simulation, math.inf) if profile.on_gpu else self._cores,
             [
-                (costs["detect"], IMAGES_PER_BATCH),
-                (costs["embed"], batch_size),
+                (costs["detect"], self._batches.images),
+                (costs["embed"], self._batches.faces),
                 (costs["aggregate"], SETS_PER_BATCH),
             ],
-            threads=1,
+            threads=self._batches.parallel,
         )
         self.decoders = StageThreads(
             self._cores, [(costs["decode"], 1), (costs["align"], 1)], threads=profile.decode_threads
@@ -140,9 +142,11 @@ class Worker:
 
     def _process(self, samples: int) -> Process:
         yield all_of([self.decoders.submit(0, 1) for _ in range(samples)])
-        yield self.device.submit(0, samples, samples)
+        yield all_of(self._submit_shares(0, samples, self._batches.images))
         yield self.decoders.submit(1, samples)
-        for start in range(0, samples, self._batch_size):
-            faces = min(self._batch_size, samples - start)
-            yield self.device.submit(1, faces, faces)
+        yield all_of(self._submit_shares(1, samples, self._batches.faces))
         yield self.device.submit(2, samples)
+
+    def _submit_shares(self, stage: int, samples: int, most: int) -> list[Event]:
+        shares = share_out(range(samples), most, self._batches.parallel)
+        return [self.device.submit(stage, len(share), len(share)) for share in shares]

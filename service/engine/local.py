@@ -1,4 +1,4 @@
-"""The template engine in this process: one thread for the networks, batches over concurrent sets."""
+"""The template engine in this process: threads for the networks, batches over concurrent sets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SetProcessor(Protocol):
     """Does the work of one set by handing it from stage to stage."""
 
     def attach(self, device: StageRunner, decoders: StageRunner) -> None:
-        """Add its stages to the one thread of the networks and to the threads beside it; neither is running yet."""
+        """Add its stages to the threads of the networks and to the threads beside them; none is running yet."""
         ...
 
     def warm_up(self) -> None: ...
@@ -46,6 +46,7 @@ class LocalEngine:
         *,
         max_batch_sets: int,
         max_waiting_sets: int,
+        device_threads: int,
         decode_threads: int,
         observe: BatchObserver = unobserved,
         admitted: bool = False,
@@ -54,7 +55,7 @@ class LocalEngine:
         self._fingerprint = fingerprint
         self._built: tuple[SetProcessor, str] | None = None
         self._ready = False
-        self._device = StageRunner("device", observe=observe)
+        self._device = StageRunner("device", threads=device_threads, observe=observe)
         self._decoders = StageRunner("decode", threads=decode_threads, observe=observe)
         self._gate = FairGate(max_batch_sets, max_waiting_sets, time_share=math.inf if admitted else ADMISSION_SHARE)
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from service.assembly import build_set_processor, decode_threads
+from service.assembly import build_set_processor, decode_threads, device_threads
 from service.engine.background import end_tasks
 from service.engine.consumer import StreamWorker, WorkerTiming
 from service.engine.heartbeats import Heartbeat
@@ -60,6 +60,7 @@ async def serve_jobs(
         fingerprint,
         max_batch_sets=settings.max_batch_sets,
         max_waiting_sets=slots,
+        device_threads=device_threads(settings),
         decode_threads=decode_threads(settings),
         observe=metrics.stages.batch_done,
         admitted=True,

@@ -1,9 +1,10 @@
 """From encoded samples to a template: decode, detect and choose, align, embed, aggregate.
 
 Runs where the models are: in a worker, or in the process of a local engine. Every set goes its own way through the
-stages; each stage batches what waits over all sets (`stages`). The networks run in one thread, because two of them at
-once only share the device; decoding and alignment run in threads of their own beside it. Decoded images are the only
-large thing here, so they are held a bounded number of pixels at a time; what stays is the 112x112 face.
+stages; each stage batches what waits over all sets (`stages`). The networks run in the threads of the device, one on a
+GPU and up to one for each core of a CPU, and a set's work is shared out over them; decoding and alignment run in
+threads of their own beside them. Decoded images are the only large thing here, so they are held a bounded number of
+pixels at a time; what stays is the 112x112 face.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from service.errors import InferenceFailedError, OutOfMemoryError
+from service.pipeline.batch_limits import BatchLimits, share_out
 from service.pipeline.pixel_budget import PixelBudget
 from service.pipeline.quality_gate import admit_sample
 from service.pipeline.sample_stages import (
@@ -61,7 +63,6 @@ MOST_PIXELS = 32_000_000
 """Decoded pixels held at once over all sets (96 MB), unless one image alone is larger."""
 CHUNK_PIXELS = MOST_PIXELS // 2
 """Of one set at once, so that the next images are decoded while faces are looked for in these."""
-_IMAGES_PER_BATCH = 32
 _SETS_PER_BATCH = 32
 _WARM_UP_FACE = Detection((40.0, 40.0, 120.0, 140.0), 1.0, (arcface_template() + 24).astype(np.float32))
 
@@ -104,24 +105,24 @@ class SetProcessor:
         *,
         min_eye_distance_pixels: float,
         consistency: ConsistencyLimits | None,
-        batch_size: int,
+        batches: BatchLimits,
     ) -> None:
-        """`consistency` None: the pack cannot tell whether faces agree. `batch_size`: most faces embedded together."""
+        """`consistency` None: the pack cannot tell whether faces agree."""
         self._detector = detector
         self._embedder = embedder
         self._aggregator = aggregator
         self._limits = limits
         self._min_eye_distance_pixels = min_eye_distance_pixels
         self._consistency = consistency
-        self._batch_size = batch_size
+        self._batches = batches
         self._pixels = PixelBudget(MOST_PIXELS)
 
     def attach(self, device: StageRunner, decoders: StageRunner) -> None:
-        """Add the stages of the networks to the thread of the device, the others to those of the decoders."""
+        """Add the stages of the networks to the threads of the device, the others to those of the decoders."""
         self._decode = decoders.add_stage("decode", self._decode_samples, max_cost=1)
         self._align = decoders.add_stage("align", self._align_faces, max_cost=1)
-        self._detect = device.add_stage("detect", self._find_faces, max_cost=_IMAGES_PER_BATCH)
-        self._embed = device.add_stage("embed", self._embed_faces, max_cost=self._batch_size)
+        self._detect = device.add_stage("detect", self._find_faces, max_cost=self._batches.images)
+        self._embed = device.add_stage("embed", self._embed_faces, max_cost=self._batches.faces)
         self._aggregate = device.add_stage("aggregate", self._finish_sets, max_cost=_SETS_PER_BATCH)
 
     def warm_up(self) -> None:
@@ -150,11 +151,11 @@ class SetProcessor:
                         faces.append(result)
         embeddings: list[Embedding | None] = []
         with clock.stage("embed"):
-            for start in range(0, len(faces), self._batch_size):
-                batch = faces[start : start + self._batch_size]
-                embeddings += await _within_memory(
-                    lambda part: self._embed.submit(part, cost=len(part), deadline=deadline), batch
-                )
+            embeddings += await self._share_out(
+                lambda share: self._embed.submit(share, cost=len(share), deadline=deadline),
+                faces,
+                self._batches.faces,
+            )
         task = _EmbeddedSet(request, tuple(faces), tuple(embeddings), tuple(rejections), thumbnails)
         with clock.stage("aggregate"):
             finished = await self._aggregate.submit(task, deadline=deadline)
@@ -188,11 +189,12 @@ class SetProcessor:
         images = tuple(result for result in decoded if isinstance(result, DecodedImage))
         rejected = [result for result in decoded if isinstance(result, Rejection)]
         with clock.stage("detect"):
-            chosen = await _within_memory(
-                lambda part: self._detect.submit(
-                    DetectionTask(tuple(part), request.face_policy), cost=len(part), deadline=deadline
+            chosen = await self._share_out(
+                lambda share: self._detect.submit(
+                    DetectionTask(tuple(share), request.face_policy), cost=len(share), deadline=deadline
                 ),
                 images,
+                self._batches.images,
             )
         found = tuple(result for result in chosen if isinstance(result, FoundFace))
         rejected += [result for result in chosen if isinstance(result, Rejection)]
@@ -202,6 +204,17 @@ class SetProcessor:
             )
         thumbnails.update(shown)
         return [*aligned, *rejected]
+
+    async def _share_out(
+        self, submit: Callable[[Sequence[_Part]], Awaitable[list[_Outcome]]], parts: Sequence[_Part], most: int
+    ) -> list[_Outcome]:
+        """What the stage answers for the parts of one set, all shares of them at once."""
+        shares = share_out(parts, most, self._batches.parallel)
+        return [
+            outcome
+            for outcomes in await asyncio.gather(*(_within_memory(submit, share) for share in shares))
+            for outcome in outcomes
+        ]
 
     def _decode_samples(self, samples: Sequence[Sample]) -> list[list[DecodedImage | Rejection]]:
         return [decode_sample(sample, self._limits) for sample in samples]
@@ -260,10 +273,8 @@ class SetProcessor:
 async def _within_memory(
     submit: Callable[[Sequence[_Part]], Awaitable[list[_Outcome]]], parts: Sequence[_Part]
 ) -> list[_Outcome]:
-    """What `submit` answers for the parts of one set, together or, where memory runs out, by halves; nothing for none.
-    Raises `OutOfMemoryError` for one part alone."""
-    if not parts:
-        return []
+    """What `submit` answers for some parts of one set, together or, where memory runs out, by halves. Raises
+    `OutOfMemoryError` for one part alone."""
     try:
         return await submit(parts)
     except OutOfMemoryError:

@@ -1,8 +1,8 @@
 """Batches the work of concurrent sets, stage by stage.
 
 A stage is one kind of work: decoding, detection, embedding. A runner's threads take, whenever one is free, everything
-that waits for a stage, up to what one batch of it may cost, and add no delay of their own: under light load a batch is
-one item, under heavy load batches fill by themselves. Of several stages with work the last one goes first, so that sets
+that waits for a stage, up to what one batch of it may cost and its share beside other free threads, and add no delay of
+their own: under light load a batch is one item, under heavy load batches fill by themselves. Of several stages with work the last one goes first, so that sets
 get finished and what lies between the stages stays small. What nobody waits for any longer (deadline passed, caller
 gone) is dropped before it costs compute. How much waits is bounded by whoever lets sets in (`fair_gate`).
 """
@@ -99,11 +99,13 @@ class Stage(Generic[Item, Outcome]):
             # A caller that is gone frees its place at once, rather than when a thread comes by.
             self._runner.withdraw(self, job)
 
-    def take(self, now: float) -> list[_Job[Item, Outcome]]:
-        """What waits, the oldest first, up to one batch. Called with the runner's lock held."""
+    def take(self, now: float, threads: int) -> list[_Job[Item, Outcome]]:
+        """What waits, the oldest first, up to one batch and no more than its share for each of the `threads` that have
+        nothing to do. Called with the runner's lock held."""
         batch: list[_Job[Item, Outcome]] = []
         cost = 0
-        while self.jobs and (not batch or cost + self.jobs[0].cost <= self.max_cost):
+        most = -(-len(self.jobs) // threads)
+        while self.jobs and len(batch) < most and (not batch or cost + self.jobs[0].cost <= self.max_cost):
             job = self.jobs.popleft()
             if job.deadline > now:
                 batch.append(job)
@@ -122,6 +124,7 @@ class StageRunner:
         self._changed = threading.Condition()
         self._accepting = False
         self._batch_began: dict[int, float] = {}
+        self._idle = 0
 
     def add_stage(
         self,
@@ -191,14 +194,18 @@ class StageRunner:
     def _take(self) -> tuple[Stage[Any, Any], list[_Job[Any, Any]]] | None:
         """The next batch, as soon as something waits; None when stopping."""
         with self._changed:
-            while True:
-                now = time.monotonic()
-                for stage in reversed(self._stages):
-                    if batch := stage.take(now):
-                        return stage, batch
-                if not self._accepting:
-                    return None
-                self._changed.wait()
+            self._idle += 1
+            try:
+                while True:
+                    now = time.monotonic()
+                    for stage in reversed(self._stages):
+                        if batch := stage.take(now, self._idle):
+                            return stage, batch
+                    if not self._accepting:
+                        return None
+                    self._changed.wait()
+            finally:
+                self._idle -= 1
 
     def _do(self, stage: Stage[Any, Any], batch: list[_Job[Any, Any]]) -> None:
         began = self._batch_began[threading.get_ident()] = time.monotonic()

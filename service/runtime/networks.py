@@ -32,6 +32,8 @@ NetworkSpec = DetectorSpec | EmbedderSpec
 _SLOW_IN_ONNX_RUNTIME = b"PRelu"
 """Its own runs on one thread and outside the blocked layout; packs that were built here have another (`fast_prelu`)."""
 
+_MOST_PASSES = 4
+
 _logger = logging.getLogger(__name__)
 
 
@@ -43,7 +45,7 @@ def open_network(pack: Pack, spec: NetworkSpec, settings: Settings) -> PixelNetw
     """
     golden = read_golden(pack.directory)
     expected = None if golden is None else golden.answers.get(spec.sha256)
-    if settings.device is Device.CUDA or (settings.device is Device.AUTO and cuda_is_offered()):
+    if not runs_on_cpu(settings):
         if settings.runtime is Runtime.OPENVINO or settings.precision is Precision.HALF:
             raise DeviceUnavailableError("OpenVINO and COREFACE_PRECISION=half run on COREFACE_DEVICE=cpu only.")
         return _open_in_onnx_runtime(pack, spec, settings, expected)
@@ -62,6 +64,21 @@ def open_network(pack: Pack, spec: NetworkSpec, settings: Settings) -> PixelNetw
     if _prefers_openvino(pack, spec, settings):
         return _open_in_openvino(pack, spec, settings, expected, half=False)
     return _open_in_onnx_runtime(pack, spec, settings, expected)
+
+
+def runs_on_cpu(settings: Settings) -> bool:
+    """Whether the networks are meant to: `auto` tries a GPU where there could be one."""
+    return settings.device is Device.CPU or (settings.device is Device.AUTO and not cuda_is_offered())
+
+
+def parallel_passes(settings: Settings) -> int:
+    """Forward passes at once on a CPU: threads that share no pass need not wait for each other, which matters most
+    where other processes take their cores away. Each of them has activations of its own in memory, hence few."""
+    return min(settings.threads or usable_cores(), _MOST_PASSES) if runs_on_cpu(settings) else 1
+
+
+def threads_per_pass(settings: Settings) -> int:
+    return (settings.threads or usable_cores()) // parallel_passes(settings)
 
 
 def on_pixels(session: InferenceSession, input_range: InputRange) -> PixelNetwork:
@@ -100,7 +117,7 @@ def _is_installed() -> bool:
 def _open_in_onnx_runtime(
     pack: Pack, spec: NetworkSpec, settings: Settings, expected: GoldenAnswer | None
 ) -> PixelNetwork:
-    session = load_model(pack, spec, device=settings.device, threads=settings.threads)
+    session = load_model(pack, spec, device=settings.device, threads=threads_per_pass(settings))
     return _held_to(expected, FLOAT32_DRIFT, on_pixels(session, spec.input_range), spec)
 
 
@@ -111,8 +128,14 @@ def _open_in_openvino(
 
     model = pack.read_model(spec)
     require_self_contained(model, spec.file)
-    threads = settings.threads or usable_cores()
-    network = OpenVinoNetwork(model, spec.file, spec.input_range, half=half, threads=threads)
+    network = OpenVinoNetwork(
+        model,
+        spec.file,
+        spec.input_range,
+        half=half,
+        threads=settings.threads or usable_cores(),
+        passes=parallel_passes(settings),
+    )
     half_drift = HALF_DETECTOR_DRIFT if isinstance(spec, DetectorSpec) else HALF_EMBEDDER_DRIFT
     return _held_to(expected, half_drift if half else FLOAT32_DRIFT, network, spec)
 

@@ -6,7 +6,7 @@ number of threads or on what else is in a batch, bit for bit.
 
 from __future__ import annotations
 
-import threading
+from queue import SimpleQueue
 
 import numpy as np
 import openvino
@@ -21,10 +21,13 @@ _DEVICE = "CPU"
 
 
 class OpenVinoNetwork:
-    """A compiled network. Thread-safe: one forward pass at a time."""
+    """A compiled network. Thread-safe: `passes` forward passes at once, others wait for one of them."""
 
-    def __init__(self, model: bytes, name: str, input_range: InputRange, *, half: bool, threads: int) -> None:
-        """`model`: a self-contained ONNX file, called `name` in errors. `half`: compute in bfloat16.
+    def __init__(
+        self, model: bytes, name: str, input_range: InputRange, *, half: bool, threads: int, passes: int = 1
+    ) -> None:
+        """`model`: a self-contained ONNX file, called `name` in errors. `half`: compute in bfloat16. `threads`: of all
+        passes together.
 
         Raises `PackError` for a file that OpenVINO refuses.
         """
@@ -33,18 +36,19 @@ class OpenVinoNetwork:
         options = {
             "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
             "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
+            "NUM_STREAMS": passes,
             # The workers of a machine would all pin themselves to the same cores.
             "ENABLE_CPU_PINNING": False,
         }
         try:
             core = openvino.Core()
             compiled = core.compile_model(_with_pixel_input(core.read_model(model), input_range), _DEVICE, options)
-            self._request = compiled.create_infer_request()
+            self._idle: SimpleQueue[openvino.InferRequest] = SimpleQueue()
+            for _ in range(passes):
+                self._idle.put(compiled.create_infer_request())
         except RuntimeError as error:
             raise PackError(f"OpenVINO refuses {name}: {first_line(error)}") from error
         self._outputs = range(len(compiled.outputs))
-        self._lock = threading.Lock()
 
     @property
     def provider(self) -> str:
@@ -52,14 +56,16 @@ class OpenVinoNetwork:
 
     def run(self, images_bgr: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
         """Of (B, H, W, 3). The channels' order, mean and scale are part of the compiled network."""
+        request = self._idle.get()
         try:
-            with self._lock:
-                self._request.infer([np.ascontiguousarray(images_bgr)], share_inputs=True)
-                # Copied: the request's own memory is written over by the next pass.
-                return [self._request.get_output_tensor(output).data.copy() for output in self._outputs]
+            request.infer([np.ascontiguousarray(images_bgr)], share_inputs=True)
+            # Copied: the request's own memory is written over by the next pass.
+            return [request.get_output_tensor(output).data.copy() for output in self._outputs]
         except (RuntimeError, MemoryError) as error:
             failure = OutOfMemoryError if is_out_of_memory(error) else InferenceFailedError
             raise failure(f"{self._name} failed on {self.provider}: {first_line(error)}") from error
+        finally:
+            self._idle.put(request)
 
 
 def has_bfloat16() -> bool:

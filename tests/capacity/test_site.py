@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -48,13 +49,21 @@ def test_one_set_alone_takes_the_sum_of_its_parts() -> None:
 
 def test_more_faces_than_a_batch_holds_go_in_turns() -> None:
     costs = profile({"embed": Cost(1.0, 0.0)})
-    (passage,) = Site(costs, ONE_OF_EACH).run([Arrival(0.0, 70)]).passages
+    (passage,) = Site(costs, ONE_OF_EACH).run([Arrival(0.0, 10)]).passages
+    assert passage.seconds == pytest.approx(3.0)
+    (passage,) = Site(replace(costs, on_gpu=True), ONE_OF_EACH).run([Arrival(0.0, 70)]).passages
     assert passage.seconds == pytest.approx(3.0)
 
 
+def test_a_set_is_shared_out_over_the_threads_of_the_device() -> None:
+    costs = profile({"detect": Cost(1.0, 0.5)}, device_threads=2, cores=2)
+    (passage,) = Site(costs, ONE_OF_EACH).run([Arrival(0.0, 6)]).passages
+    assert passage.seconds == pytest.approx(1.0 + 3 * 0.5)
+
+
 def test_saturation_of_a_pipeline_is_its_slowest_part_with_full_batches() -> None:
-    # Detect: 30 pictures of 3 sets at once. Aggregate: 16 sets at once, at most.
-    costs = profile({"decode": Cost(0.0, 0.01), "detect": Cost(0.3, 0.01)}, decode_threads=4)
+    # Detect: 30 pictures of 3 sets at once.
+    costs = profile({"decode": Cost(0.0, 0.01), "detect": Cost(0.3, 0.01)}, decode_threads=4, on_gpu=True)
     run = Site(costs, ONE_OF_EACH).run_closed(64, [10] * 2_000)
     assert middle_rate(run) == pytest.approx(3 / (0.3 + 30 * 0.01), rel=0.01)
     costs = profile({"decode": Cost(0.0, 0.1), "detect": Cost(0.0, 0.001)}, decode_threads=4)

@@ -48,6 +48,7 @@ def make_local(processor: FakeProcessor, *, max_batch_sets: int = 4, max_waiting
         FINGERPRINT,
         max_batch_sets=max_batch_sets,
         max_waiting_sets=max_waiting_sets,
+        device_threads=1,
         decode_threads=1,
     )
 

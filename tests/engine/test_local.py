@@ -24,7 +24,7 @@ async def test_the_processor_is_built_and_warmed_off_the_loop_and_used_in_one_th
         built_in.add(threading.get_ident())
         return processor, PROVIDER
 
-    engine = LocalEngine(build, FINGERPRINT, max_batch_sets=4, max_waiting_sets=4, decode_threads=1)
+    engine = LocalEngine(build, FINGERPRINT, max_batch_sets=4, max_waiting_sets=4, device_threads=1, decode_threads=1)
     assert not (await engine.status()).ready
     with pytest.raises(NotReadyError):
         await engine.create(make_request("face"))
@@ -42,7 +42,7 @@ async def test_what_building_raises_reaches_the_starter() -> None:
     def build() -> tuple[FakeProcessor, str]:
         raise DeviceUnavailableError("no CUDA here")
 
-    engine = LocalEngine(build, FINGERPRINT, max_batch_sets=4, max_waiting_sets=4, decode_threads=1)
+    engine = LocalEngine(build, FINGERPRINT, max_batch_sets=4, max_waiting_sets=4, device_threads=1, decode_threads=1)
     with pytest.raises(DeviceUnavailableError, match="no CUDA here"):
         await engine.start()
     await engine.stop()

@@ -18,6 +18,7 @@ from PIL import Image
 from service.calibration.quality_scale import QualityScale
 from service.errors import DeadlineExceededError, InferenceFailedError, OutOfMemoryError
 from service.pipeline import set_processing
+from service.pipeline.batch_limits import BatchLimits
 from service.pipeline.reports import report_samples
 from service.pipeline.sample_stages import DecodedImage, Rejection, _choose
 from service.pipeline.set_keys import digest_sample
@@ -46,6 +47,7 @@ from tests.pipeline.fakes import embed
 
 LIMITS = ImageLimits(max_pixels=1_000_000, max_side=4000, max_jpeg_scans=100, max_scan_megapixels=250.0)
 LANDMARKS = np.array([[38.3, 51.7], [73.5, 51.5], [56.0, 71.7], [41.5, 92.4], [70.7, 92.2]], np.float32)
+ROOMY = BatchLimits(images=32, faces=32, parallel=1)
 DARK = 20
 """Pictures darker than this hold no face, for the fake detector."""
 
@@ -123,7 +125,7 @@ class Aggregator:
 class Rig:
     """A processor with its threads, and as many sets at once as a test asks for."""
 
-    def __init__(self, consistency: ConsistencyLimits | None = None, batch_size: int = 32) -> None:
+    def __init__(self, consistency: ConsistencyLimits | None = None, batches: BatchLimits = ROOMY) -> None:
         self.detector = Detector()
         self.embedder = Embedder()
         self.processor = SetProcessor(
@@ -133,9 +135,9 @@ class Rig:
             LIMITS,
             min_eye_distance_pixels=8.0,
             consistency=consistency,
-            batch_size=batch_size,
+            batches=batches,
         )
-        self.device, self.decoders = StageRunner("device"), StageRunner("decode", threads=2)
+        self.device, self.decoders = StageRunner("device", threads=batches.parallel), StageRunner("decode", threads=2)
         self.processor.attach(self.device, self.decoders)
 
     def answers(self, *requests: SetRequest) -> list[SetResult | BaseException]:
@@ -331,9 +333,16 @@ def test_decoded_pixels_are_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_forward_pass_of_the_embedder_holds_so_many_faces_at_most() -> None:
-    with running(Rig(batch_size=2)) as rig:
+    with running(Rig(batches=BatchLimits(32, 2, 1))) as rig:
         rig.process(request(*(picture(level) for level in range(50, 55))))
-        assert rig.embedder.batches == [2, 2, 1]
+        assert rig.embedder.batches == [1, 2, 2]
+
+
+def test_a_set_is_shared_out_over_the_threads_of_the_device() -> None:
+    with running(Rig(batches=BatchLimits(32, 32, 2))) as rig:
+        [result] = rig.process(request(*(picture(level) for level in range(50, 55))))
+        assert sorted(rig.detector.batches) == sorted(rig.embedder.batches) == [2, 3]
+        assert len(result.outcomes) == 5
 
 
 def test_past_its_deadline_a_set_is_given_up(rig: Rig) -> None:

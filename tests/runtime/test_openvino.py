@@ -52,8 +52,9 @@ def test_an_answer_does_not_depend_on_the_batch_and_is_kept() -> None:
     np.testing.assert_array_equal(together, alone)
 
 
-def test_one_network_serves_many_threads() -> None:
-    network = OpenVinoNetwork(recogniser(), "embedder.onnx", RANGES[0], half=False, threads=1)
+@pytest.mark.parametrize("passes", [1, 3])
+def test_one_network_serves_many_threads(passes: int) -> None:
+    network = OpenVinoNetwork(recogniser(), "embedder.onnx", RANGES[0], half=False, threads=3, passes=passes)
     images = pictures(8, 112)
     expected = [network.run(image[None])[0] for image in images]
     wrong: list[int] = []
@@ -93,13 +94,14 @@ def test_images_that_do_not_fit_are_a_failed_inference() -> None:
 
 
 @pytest.mark.parametrize("told", [MemoryError(), RuntimeError("std::bad_alloc")])
-def test_memory_that_ran_out_has_an_error_of_its_own(told: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_ran_out_has_an_error_of_its_own(told: Exception) -> None:
     network = OpenVinoNetwork(recogniser(), "embedder.onnx", RANGES[0], half=False, threads=1)
 
     class Exhausted:
         def infer(self, *_arguments: object, **_options: object) -> None:
             raise told
 
-    monkeypatch.setattr(network, "_request", Exhausted())
+    network._idle.get()
+    network._idle.put(Exhausted())  # type: ignore[arg-type]
     with pytest.raises(OutOfMemoryError):
         network.run(pictures(1, 112))
