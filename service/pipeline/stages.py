@@ -1,10 +1,11 @@
 """Batches the work of concurrent sets, stage by stage.
 
 A stage is one kind of work: decoding, detection, embedding. A runner's threads take, whenever one is free, everything
-that waits for a stage, up to what one batch of it may cost and its share beside other free threads, and add no delay of
-their own: under light load a batch is one item, under heavy load batches fill by themselves. Of several stages with work the last one goes first, so that sets
-get finished and what lies between the stages stays small. What nobody waits for any longer (deadline passed, caller
-gone) is dropped before it costs compute. How much waits is bounded by whoever lets sets in (`fair_gate`).
+that waits for a stage, up to what one batch of it may cost and to its share beside other free threads, and add no delay
+of their own: under light load a batch is one item, under heavy load batches fill by themselves. Of several stages with
+work the last one goes first, so that sets get finished and what lies between the stages stays small. What nobody waits
+for any longer (deadline passed, caller gone) is dropped before it costs compute. How much waits is bounded by whoever
+lets sets in (`fair_gate`).
 """
 
 from __future__ import annotations

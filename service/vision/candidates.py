@@ -23,6 +23,32 @@ class Candidates:
     landmarks: NDArray[np.float32]  # (M, 5, 2)
 
 
+@dataclass(frozen=True, slots=True)
+class BatchCandidates:
+    """Anchors of all canvases of a batch."""
+
+    candidates: Candidates
+    canvases: NDArray[np.intp]  # (M,)
+    """On which canvas each of them was found."""
+
+    def of_each(self, batch: int) -> list[Candidates]:
+        """By canvas."""
+        return [self._of(np.flatnonzero(self.canvases == canvas)) for canvas in range(batch)]
+
+    def _of(self, picked: NDArray[np.intp]) -> Candidates:
+        return Candidates(
+            self.candidates.scores[picked], self.candidates.boxes[picked], self.candidates.landmarks[picked]
+        )
+
+
+def join_batches(batches: Sequence[tuple[int, BatchCandidates]]) -> BatchCandidates:
+    """One batch from several, each with the number of canvases before it."""
+    return BatchCandidates(
+        join_candidates([batch.candidates for _, batch in batches]),
+        np.concatenate([batch.canvases + before for before, batch in batches]),
+    )
+
+
 def join_candidates(levels: Sequence[Candidates]) -> Candidates:
     """One list from the levels of a feature pyramid, in their order."""
     return Candidates(

@@ -6,18 +6,18 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import InferenceFailedError
 from service.protocols import PixelNetwork
 from service.types import Detection
 from service.vision.alignment import similarity_to_template
-from service.vision.candidates import Candidates, to_detections
+from service.vision.candidates import BatchCandidates, join_batches, to_detections
 from service.vision.canvas import FittedImage, choose_canvas, fit_to_canvas
-from service.vision.landmark_views import LandmarkView, view_face
+from service.vision.landmark_views import LandmarkView, draw_faces, landmarks_in_images, place_faces
 from service.vision.turning import turn_back, turn_image
 
 PIXELS_PER_PASS = 8 * 320 * 320
@@ -86,23 +86,21 @@ class CanvasDetector(ABC):
         """
         if not self._landmark_views:
             return list(faces)
-        totals = [np.zeros((5, 2)) for _ in faces]
-        to_template = [similarity_to_template(face.landmarks) for face in faces]
+        given = np.stack([face.landmarks for face in faces]).astype(np.float64) if faces else np.empty((0, 5, 2))
+        to_template = np.array([similarity_to_template(landmarks) for landmarks in given]).reshape(-1, 2, 3)
+        total = np.zeros_like(given)
         for view in self._landmark_views:
+            to_canvas = place_faces(to_template, view)
             for batch in self._batches(range(len(faces)), 2 * view.side**2):
-                canvases = np.empty((len(batch), 2, view.side, view.side, 3), np.uint8)
-                shown = [view_face(to_template[index], view) for index in batch]
-                for index, face, canvas_pair in zip(batch, shown, canvases, strict=True):
-                    face.draw(images_bgr[index], canvas_pair)
-                answers = iter(self._find_candidates(canvases.reshape(-1, view.side, view.side, 3)))
-                for index, face in zip(batch, shown, strict=True):
-                    for mirrored in (False, True):
-                        found = face.landmarks_in_image(next(answers), mirrored=mirrored)
-                        totals[index] += faces[index].landmarks if found is None else found
+                rows = slice(batch[0], batch[-1] + 1)
+                canvases = draw_faces(images_bgr[rows], to_canvas[rows], view.side)
+                found = self._find_candidates(canvases.reshape(-1, view.side, view.side, 3))
+                seen = landmarks_in_images(found, to_canvas[rows], view.side)
+                total[rows] += np.where(np.isnan(seen), given[rows, None], seen).sum(axis=1)
         views = 2 * len(self._landmark_views)
         return [
-            replace(face, landmarks=(total / views).astype(np.float32))
-            for face, total in zip(faces, totals, strict=True)
+            replace(face, landmarks=landmarks)
+            for face, landmarks in zip(faces, (total / views).astype(np.float32), strict=True)
         ]
 
     def _detect_as_given(self, images_bgr: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
@@ -132,40 +130,41 @@ class CanvasDetector(ABC):
             fit_to_canvas(image_bgr, canvas, upscale=self._upscale)
             for image_bgr, canvas in zip(images_bgr, canvases, strict=True)
         ]
-        candidates = self._find_candidates(canvases)
+        candidates = self._find_candidates(canvases).of_each(len(canvases))
         detections: list[list[Detection]] = []
         for found, image in zip(candidates, fitted, strict=True):
             scale_x, scale_y = self._scale_of(image)
             detections.append(to_detections(found, scale_x=scale_x, scale_y=scale_y, nms_iou=self._nms_iou))
         return detections
 
-    def _find_candidates(self, canvases_bgr: NDArray[np.uint8]) -> list[Candidates]:
-        """Per canvas of (B, S, S, 3), its anchors above the threshold."""
-        candidates: list[Candidates] = []
+    def _find_candidates(self, canvases_bgr: NDArray[np.uint8]) -> BatchCandidates:
+        """Of canvases (B, S, S, 3), their anchors above the threshold."""
+        passes: list[tuple[int, BatchCandidates]] = []
         for start in range(0, len(canvases_bgr), self.images_per_pass):
             canvases = canvases_bgr[start : start + self.images_per_pass]
-            candidates += self._read_candidates(self._network.run(canvases), *canvases.shape[:2])
-        if len(candidates) != len(canvases_bgr):
-            raise InferenceFailedError("The detector did not answer for every image of its batch.")
-        return candidates
+            passes.append((start, self._read_candidates(self._network.run(canvases), *canvases.shape[:2])))
+        return join_batches(passes)
 
     def _scale_of(self, fitted: FittedImage) -> tuple[float, float]:
         """Canvas pixels per image pixel, across and down."""
         return fitted.scale_x, fitted.scale_y
 
     @abstractmethod
-    def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], batch: int, side: int) -> list[Candidates]:
-        """Per image of the batch, its anchors above the threshold, in pixels of its canvas of `side` pixels.
+    def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], batch: int, side: int) -> BatchCandidates:
+        """The anchors above the threshold of a batch of canvases of `side` pixels, in pixels of their canvas.
 
         Raises `InferenceFailedError` for outputs of other shapes.
         """
 
 
+@lru_cache
 def cell_origins(side: int, stride: int, anchors: int) -> NDArray[np.float32]:
     """(side/stride squared * anchors, 2): x, y in pixels of the top left corner of each anchor's cell, row by row."""
     cells = side // stride
     rows, columns = np.divmod(np.repeat(np.arange(cells * cells), anchors), cells)
-    return np.stack([columns, rows], axis=1).astype(np.float32) * stride
+    origins = np.stack([columns, rows], axis=1).astype(np.float32) * stride
+    origins.flags.writeable = False  # since it is kept for the next call
+    return origins
 
 
 def _best_score(faces: Sequence[Detection]) -> float:

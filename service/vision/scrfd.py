@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InferenceFailedError
-from service.vision.candidates import Candidates, join_candidates
+from service.vision.candidates import BatchCandidates, Candidates, join_candidates
 from service.vision.canvas import FittedImage
 from service.vision.detection import STRIDES, CanvasDetector, cell_origins
 
@@ -30,7 +30,7 @@ class ScrfdDetector(CanvasDetector):
         are cut off to whole pixels, it is off by up to 1 / (pixels of the shorter side on the canvas) across."""
         return fitted.scale_y, fitted.scale_y
 
-    def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], batch: int, side: int) -> list[Candidates]:
+    def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], batch: int, side: int) -> BatchCandidates:
         if len(outputs) != len(_WIDTHS) * len(STRIDES):
             raise InferenceFailedError(f"SCRFD with landmarks has 9 outputs; this network has {len(outputs)}.")
         levels: list[Candidates] = []
@@ -44,7 +44,8 @@ class ScrfdDetector(CanvasDetector):
                 output.reshape(len(origins), -1).astype(np.float32, copy=False) for output in at_stride
             )
             levels.append(self._read_level(scores, distances, points, origins, stride))
-        return [join_candidates(levels)]
+        candidates = join_candidates(levels)
+        return BatchCandidates(candidates, np.zeros(len(candidates.scores), np.intp))
 
     def _read_level(
         self,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InferenceFailedError
-from service.vision.candidates import Candidates, join_candidates
+from service.vision.candidates import BatchCandidates, Candidates, join_candidates
 from service.vision.detection import STRIDES, CanvasDetector, cell_origins
 
 _MAX_LOG_SIZE = 10.0
@@ -21,10 +21,10 @@ class YuNetDetector(CanvasDetector):
 
     images_per_pass = 32
 
-    def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], batch: int, side: int) -> list[Candidates]:
+    def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], batch: int, side: int) -> BatchCandidates:
         if len(outputs) != len(_WIDTHS) * len(STRIDES):
             raise InferenceFailedError(f"YuNet has 12 outputs; this network has {len(outputs)}.")
-        rows: list[NDArray[np.intp]] = []
+        canvases: list[NDArray[np.intp]] = []
         levels: list[Candidates] = []
         for level, stride in enumerate(STRIDES):
             at_stride = outputs[level :: len(STRIDES)]
@@ -33,10 +33,10 @@ class YuNetDetector(CanvasDetector):
                 raise InferenceFailedError(f"YuNet's outputs at stride {stride} do not fit a canvas of {side} pixels.")
             scores, objects, boxes, points = (output.astype(np.float32, copy=False) for output in at_stride)
             found = np.sqrt(np.clip(scores[..., 0], 0, 1) * np.clip(objects[..., 0], 0, 1))  # (B, A)
-            row, cell = np.nonzero(found >= self._score_threshold)
-            rows.append(row)
-            levels.append(_read(found[row, cell], boxes[row, cell], points[row, cell], origins[cell], stride))
-        return _part(join_candidates(levels), np.concatenate(rows), batch)
+            canvas, cell = np.nonzero(found >= self._score_threshold)
+            canvases.append(canvas)
+            levels.append(_read(found[canvas, cell], boxes[canvas, cell], points[canvas, cell], origins[cell], stride))
+        return BatchCandidates(join_candidates(levels), np.concatenate(canvases))
 
 
 def _read(
@@ -53,12 +53,3 @@ def _read(
         boxes=np.concatenate([centers - half_sizes, centers + half_sizes], axis=1),
         landmarks=origins[:, None] + points.reshape(-1, 5, 2) * stride,
     )
-
-
-def _part(candidates: Candidates, rows: NDArray[np.intp], batch: int) -> list[Candidates]:
-    """Those of each image; `rows` says whose each one is."""
-    of_image = [np.flatnonzero(rows == row) for row in range(batch)]
-    return [
-        Candidates(candidates.scores[picked], candidates.boxes[picked], candidates.landmarks[picked])
-        for picked in of_image
-    ]

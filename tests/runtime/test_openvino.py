@@ -98,7 +98,7 @@ def test_memory_that_ran_out_has_an_error_of_its_own(told: Exception) -> None:
     network = OpenVinoNetwork(recogniser(), "embedder.onnx", RANGES[0], half=False, threads=1)
 
     class Exhausted:
-        def infer(self, *_arguments: object, **_options: object) -> None:
+        def set_input_tensor(self, _tensor: object) -> None:
             raise told
 
     network._idle.get()

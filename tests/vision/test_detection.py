@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.errors import InferenceFailedError
 from service.types import Detection
 from service.vision.alignment import arcface_template
-from service.vision.candidates import Candidates
+from service.vision.candidates import BatchCandidates, Candidates, join_batches
 from service.vision.detection import CanvasDetector, cell_origins
 from service.vision.landmark_views import LandmarkView
 from service.vision.pixel_network import SessionOnPixels
@@ -24,18 +23,20 @@ class SpotDetector(CanvasDetector):
 
     images_per_pass = 3
 
-    def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], batch: int, side: int) -> list[Candidates]:
-        return [self._read(image) for image in np.asarray(outputs[0], np.float32)]
+    def _read_candidates(self, outputs: Sequence[NDArray[np.generic]], batch: int, side: int) -> BatchCandidates:
+        return join_batches([(row, self._read(image)) for row, image in enumerate(np.asarray(outputs[0], np.float32))])
 
-    def _read(self, image: NDArray[np.float32]) -> Candidates:
+    def _read(self, image: NDArray[np.float32]) -> BatchCandidates:
         spots = np.argwhere(image[1] > 200)
-        if not len(spots):
-            return Candidates(np.zeros(0, np.float32), np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32))
-        top, left = spots.min(axis=0)
-        bottom, right = spots.max(axis=0)
-        box = np.array([[left, top, right, bottom]], np.float32)
-        score = image[2, top, left] / 255
-        return Candidates(np.array([score], np.float32), box, np.repeat(box[:, None, :2], 5, axis=1))
+        box = np.zeros((0, 4), np.float32)
+        score = np.zeros(0, np.float32)
+        if len(spots):
+            top, left = spots.min(axis=0)
+            bottom, right = spots.max(axis=0)
+            box = np.array([[left, top, right, bottom]], np.float32)
+            score = image[2, top, left][None] / 255
+        candidates = Candidates(score, box, np.repeat(box[:, None, :2], 5, axis=1))
+        return BatchCandidates(candidates, np.zeros(len(box), np.intp))
 
 
 def echo(inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
@@ -126,12 +127,6 @@ def test_without_the_setting_nothing_is_turned() -> None:
     [faces] = make_detector(session).detect([spotted(60, 60, 50, 4)])
     assert faces[0].score == pytest.approx(0.6)
     assert len(session.passes) == 1
-
-
-def test_a_missing_answer_is_a_failed_inference() -> None:
-    session = FakeSession(lambda inputs: [inputs["image"][:1]])
-    with pytest.raises(InferenceFailedError):
-        make_detector(session).detect([spotted(60, 60, 1, 1)] * 2)
 
 
 FACE = Detection((20.0, 20.0, 80.0, 90.0), 0.9, (arcface_template() * 0.5 + 20).astype(np.float32))

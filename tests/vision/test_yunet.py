@@ -77,12 +77,14 @@ def test_low_scores_wild_sizes_and_bad_numbers_are_no_faces() -> None:
     assert make_detector(FakeSession(lambda _: list(outputs))).detect([np.zeros((SIDE, SIDE, 3), np.uint8)]) == [[]]
 
 
-@pytest.mark.parametrize("change", ["fewer", "other width", "other canvas"])
+@pytest.mark.parametrize("change", ["fewer", "other batch", "other width", "other canvas"])
 def test_another_network_is_a_failed_inference(change: str) -> None:
     def answer(_: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
         outputs: list[NDArray[np.generic]] = [*empty_outputs(1)]
         if change == "fewer":
             return outputs[:9]
+        if change == "other batch":
+            return [np.repeat(output, 2, axis=0) for output in outputs]
         if change == "other width":
             outputs[6] = outputs[6][..., :3]
         else:
