@@ -205,7 +205,6 @@ def test_a_decision_names_the_samples_that_carried_it(client: httpx.Client, shar
     stranger = kept["samples"][4]["digest"]
     assert len(changes) == 5
     assert abs(changes[stranger]) < 0.1 * max(changes.values())
-    assert changes[stranger] < 0.5 * sorted(changes.values())[1]
     assert [sample["change"] is not None for sample in kept["samples"]] == [True] * 5
 
 
