@@ -131,6 +131,8 @@ def _is_of_vector(entry: ErrorDetails) -> bool:
 async def _read_json(request: Request, limits: Limits, max_values: int) -> JsonBody:
     reader = JsonBodyReader(max_value_bytes=limits.max_sample_bytes, max_values=max_values)
     await read_body(request, reader, limits)
+    if reader.is_small:
+        return reader.finish()
     return await asyncio.to_thread(reader.finish)
 
 
