@@ -22,7 +22,6 @@ SHORT_STRING_BYTES = 512
 """Longer strings are lifted. A backslash and the byte that it escapes count as one."""
 MAX_TEXT_BYTES = 128 * 1024
 """Of what is left of the text, stand-ins not counted."""
-_SMALL_TEXT_BYTES = 8 * 1024
 _STAND_IN_BYTES = 320
 """Longer than any text field may be, so that a lifted string in the wrong place is refused as too long."""
 
@@ -63,14 +62,14 @@ class JsonBodyReader:
             at = self._read_text(chunk, at) if self._string is None else self._read_string(chunk, at)
 
     @property
-    def is_small(self) -> bool:
-        """Whether `finish` takes less time than a thread takes to begin."""
-        return not self._lifted and len(self._text) <= _SMALL_TEXT_BYTES
+    def size(self) -> int:
+        """Bytes of what was read."""
+        return len(self._text) + sum(value.size for value in self._lifted.values())
 
     def finish(self) -> JsonBody:
         """Raises `InvalidRequestError` unless the text is one JSON value. Numbers that are not finite, which are no
         JSON, are read all the same, for the schema to point at. Copies what was lifted: not for the event
-        loop, unless it `is_small`."""
+        loop, if it is large."""
         if self._string is not None:
             raise InvalidRequestError("The JSON body ends inside a string.")
         try:

@@ -138,6 +138,9 @@ class PayloadSealer:
     def seal(self, payload: bytes, context: str) -> bytes:
         """`context` says what the payload is; only the same context opens it."""
         nonce = secrets.token_bytes(_PAYLOAD_NONCE_BYTES)
+        if len(payload) <= _PIECE_BYTES:  # in one call, which is half the time for what is short
+            cipher = AESGCM(_subkey(self._keys[0], nonce))
+            return _PAYLOAD_MAGIC + nonce + cipher.encrypt(nonce[_NONCE_BYTES:], payload, context.encode())
         encryptor = Cipher(algorithms.AES(_subkey(self._keys[0], nonce)), modes.GCM(nonce[_NONCE_BYTES:])).encryptor()
         encryptor.authenticate_additional_data(context.encode())
         pieces = [_PAYLOAD_MAGIC, nonce]

@@ -14,6 +14,7 @@ from typing import TypeVar
 from redis.asyncio import Redis
 
 from service.errors import RequestError, StoreUnavailableError
+from service.offloading import off_loop
 from service.settings import Retention
 from service.store import keys, scripts
 from service.store.claims import CLAIM_LIFE_S, Claim, Claims, new_claim
@@ -30,6 +31,8 @@ _TEMPLATE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PROBE_TTL_S = 60
 _TEMPLATE = "template"
 _MATERIAL = "material"
+_MATERIAL_BYTES = 4096
+"""Of one sample, or so."""
 _FEW = 8
 """Templates that are unsealed and read in less time than a thread takes to begin."""
 _Decoded = TypeVar("_Decoded", Template, ComparedTemplate)
@@ -120,7 +123,9 @@ class RedisTemplateStore:
         names = [self._set_index_key(set_key), name, self._set_claim_key(set_key)]
         if template.subject is not None:
             names.append(keys.subject_index_key(self._tenant, self._sealer.blind(template.subject)))
-        sealed_material = await asyncio.to_thread(lambda: data_key.seal(encode_material(material), _MATERIAL))
+        sealed_material = await off_loop(
+            _MATERIAL_BYTES * len(material.samples), lambda: data_key.seal(encode_material(material), _MATERIAL)
+        )
         with reporting_failures():
             kept = await self._put(
                 keys=names,
