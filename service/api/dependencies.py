@@ -67,7 +67,8 @@ async def _service(request: Request) -> ServiceParts:
 Service = Annotated[ServiceParts, Depends(_service)]
 
 
-async def _parts(service: Service, caller: CurrentCaller) -> TenantParts:
+async def _parts(request: Request, caller: CurrentCaller) -> TenantParts:
+    service: ServiceParts = request.app.state.parts
     return service.of_tenant(caller.tenant)
 
 

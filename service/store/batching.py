@@ -48,7 +48,8 @@ class BatchingRedis(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         if options.keys() - {"keys"}:
-            return await super().execute_command(*args, **options)  # what its answer needs is known there
+            # What its answer needs is known there.
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         loop = asyncio.get_running_loop()
         command = _Command(args, loop.create_future())
         self._queue.append(command)
@@ -71,6 +72,10 @@ class BatchingRedis(Redis):
         self._spare.clear()
         await super().aclose(close_connection_pool)
 
+    def _new_connection(self) -> AbstractConnection:
+        connection: AbstractConnection = self.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        return connection
+
     def _open_line(self) -> None:
         line = asyncio.create_task(self._send_queued())
         self._lines.add(line)
@@ -83,7 +88,7 @@ class BatchingRedis(Redis):
 
     async def _send_queued(self) -> None:
         """Over one connection, until nothing waits."""
-        connection = self._spare.pop() if self._spare else self.connection_pool.make_connection()
+        connection = self._spare.pop() if self._spare else self._new_connection()
         try:
             while self._queue:
                 batch, self._queue = self._queue, []

@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 
@@ -101,17 +101,19 @@ class RedisTemplateStore:
         self, template_ids: Sequence[str], decode: Callable[[bytes], _Decoded]
     ) -> dict[str, _Decoded | RequestError]:
         wanted = [template_id for template_id in dict.fromkeys(template_ids) if _TEMPLATE_ID.fullmatch(template_id)]
-        rows: list[list[bytes | None]] = []
-        if wanted:
+        fields = ["layout", "key", "sealed"]
+        rows: list[Any]
+        if len(wanted) <= _FEW:
             with reporting_failures():
-                async with self._redis.pipeline(transaction=False) as pipeline:
-                    for template_id in wanted:
-                        pipeline.hmget(self._template_key(template_id), ["layout", "key", "sealed"])
-                    rows = await pipeline.execute()
-        found = dict(zip(wanted, rows, strict=True))
-        if len(found) <= _FEW:
-            return self._unseal_many(template_ids, found, decode)
-        return await asyncio.to_thread(self._unseal_many, template_ids, found, decode)
+                reading = (self._redis.hmget(self._template_key(template_id), fields) for template_id in wanted)
+                rows = list(await asyncio.gather(*reading))
+            return self._unseal_many(template_ids, dict(zip(wanted, rows, strict=True)), decode)
+        with reporting_failures():
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for template_id in wanted:
+                    pipeline.hmget(self._template_key(template_id), fields)
+                rows = await pipeline.execute()
+        return await asyncio.to_thread(self._unseal_many, template_ids, dict(zip(wanted, rows, strict=True)), decode)
 
     async def get_material(self, template_id: str) -> SampleMaterial:
         _, key, sealed = await self._read(template_id, "material")
