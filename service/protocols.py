@@ -14,6 +14,7 @@ from service.errors import RequestError
 from service.kept_answers import KeptAnswer
 from service.types import (
     Aggregation,
+    ComparedTemplate,
     Detection,
     EmbeddedSample,
     Embedding,
@@ -161,8 +162,8 @@ class TemplateStore(Protocol):
         """Raises `TemplateNotFoundError` (unknown or expired), `TemplateErasedError`."""
         ...
 
-    async def get_many(self, template_ids: Sequence[str]) -> dict[str, Template | RequestError]:
-        """Each as `get` would answer it, or the error that `get` would raise for it alone."""
+    async def get_compared(self, template_ids: Sequence[str]) -> dict[str, ComparedTemplate | RequestError]:
+        """What a comparison needs of each, or the error that `get` would raise for it alone."""
         ...
 
     async def get_material(self, template_id: str) -> SampleMaterial:

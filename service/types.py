@@ -7,7 +7,7 @@ image (after the EXIF turn), x to the right and y down, origin at the centre of 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -303,6 +303,19 @@ class SampleReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedTemplate:
+    """Of a kept template, what a comparison needs."""
+
+    template_id: str
+    fingerprint: str
+    vector: NDArray[np.float32]  # (D,)
+    """Unit length."""
+    norm: float
+    quality: float | None
+    is_consistent: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """The descriptor of one sample set, as it is kept."""
 
@@ -333,11 +346,22 @@ class Template:
         """Whether all faces of the upload, those dropped for it included, look like one person's; None: not known."""
         return are_consistent(self.reports)
 
+    @property
+    def compared(self) -> ComparedTemplate:
+        return ComparedTemplate(
+            self.template_id, self.fingerprint, self.vector, self.norm, self.quality, self.is_consistent
+        )
+
 
 def are_consistent(reports: Sequence[SampleReport]) -> bool | None:
     """As `Template.is_consistent`, of these lines."""
-    groups = {report.group for report in reports} - {None}
-    return groups == {0} if groups else None
+    return are_one_group(report.group for report in reports)
+
+
+def are_one_group(groups: Iterable[int | None]) -> bool | None:
+    """Whether all that is known of these groups is that they are the largest one; None: nothing is known."""
+    known = set(groups) - {None}
+    return known == {0} if known else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, cast
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Request
 
 from service.access.authentication import Authenticator
 from service.access.callers import Caller, Scope
 
-_BEARER = HTTPBearer(
-    auto_error=False, scheme_name="API key", description="`cf_...`, made by `coreface keys create`; not with loopback."
-)
 
-
-async def authenticated(
-    request: Request,
-    _for_the_document: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
-) -> Caller:
+async def authenticated(request: Request) -> Caller:
     """Raises `UnauthenticatedError`, `StoreUnavailableError`."""
     authenticator = cast(Authenticator, request.app.state.parts.authenticator)
     return await authenticator.authenticate(request.headers.getlist("authorization"))

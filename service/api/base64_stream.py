@@ -40,6 +40,11 @@ class Base64StreamDecoder:
         self._decode(text[:whole])
         self._rest = text[whole:] + held
 
+    @property
+    def size(self) -> int:
+        """Bytes decoded so far."""
+        return self._length
+
     def finish(self) -> bytes | None:
         """The bytes, or None when the text was no base64. Call it once."""
         complete = not self._rest or self._length > self._limit

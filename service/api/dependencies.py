@@ -59,20 +59,22 @@ def metrics_of(app: FastAPI) -> Metrics:
     return cast(Metrics, app.state.metrics)
 
 
-def _service(request: Request) -> ServiceParts:
+# Coroutines, all of them: the framework would hand plain functions to a thread each, which costs more than they do.
+async def _service(request: Request) -> ServiceParts:
     return cast(ServiceParts, request.app.state.parts)
 
 
 Service = Annotated[ServiceParts, Depends(_service)]
 
 
-def _parts(service: Service, caller: CurrentCaller) -> TenantParts:
+async def _parts(request: Request, caller: CurrentCaller) -> TenantParts:
+    service: ServiceParts = request.app.state.parts
     return service.of_tenant(caller.tenant)
 
 
 Parts = Annotated[TenantParts, Depends(_parts)]
 
 
-def refuse_under_load(parts: Parts) -> None:
+async def refuse_under_load(parts: Parts) -> None:
     """Raises `OverloadedError` before a byte of the body is read, when no set could be done in time."""
     parts.engine.check_load(parts.tenant, parts.limits.request_timeout_s)

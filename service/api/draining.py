@@ -27,7 +27,7 @@ def draining_of(app: FastAPI) -> Draining:
     return cast(Draining, app.state.draining)
 
 
-def _draining(request: Request) -> Draining:
+async def _draining(request: Request) -> Draining:
     return draining_of(request.app)
 
 

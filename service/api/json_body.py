@@ -61,9 +61,15 @@ class JsonBodyReader:
         while at < len(chunk):
             at = self._read_text(chunk, at) if self._string is None else self._read_string(chunk, at)
 
+    @property
+    def size(self) -> int:
+        """Bytes of what was read."""
+        return len(self._text) + sum(value.size for value in self._lifted.values())
+
     def finish(self) -> JsonBody:
         """Raises `InvalidRequestError` unless the text is one JSON value. Numbers that are not finite, which are no
-        JSON, are read all the same, for the schema to point at. Copies what was lifted: not for the event loop."""
+        JSON, are read all the same, for the schema to point at. Copies what was lifted: not for the event
+        loop, if it is large."""
         if self._string is not None:
             raise InvalidRequestError("The JSON body ends inside a string.")
         try:

@@ -55,6 +55,7 @@ class MultipartBodyReader:
         self._samples: list[list[bytes]] = []
         self._fields: dict[str, list[str]] = {}
         self._field_count = 0
+        self._size = 0
         self._part = _Part()
         callbacks: dict[str, Callable[..., None]] = {
             "on_part_begin": self._on_part_begin,
@@ -77,9 +78,14 @@ class MultipartBodyReader:
         except FormParserError as error:
             raise InvalidRequestError("The multipart body is malformed.") from error
 
+    @property
+    def size(self) -> int:
+        """Bytes of the samples."""
+        return self._size
+
     def finish(self) -> MultipartBody:
         """Raises `InvalidRequestError` for a body that ends before its last boundary. Joins the pieces of every
-        sample: not for the event loop."""
+        sample: not for the event loop, if they are large."""
         if self._parser.state != MultipartState.END:
             raise InvalidRequestError("The multipart body ends before its closing boundary.")
         samples: list[bytes] = []
@@ -142,6 +148,7 @@ class MultipartBodyReader:
         part = self._part
         if part.is_sample:
             self._samples.append(part.pieces)
+            self._size += part.length
         elif part.name is not None:
             try:
                 text = b"".join(part.pieces).decode()

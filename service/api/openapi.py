@@ -21,6 +21,7 @@ from service.api.bodies import (
 )
 from service.api.idempotency import KEY_HEADER, KEY_PATTERN, MAX_KEY_LENGTH, REPLAYED_HEADER, is_final
 from service.api.multipart_body import SAMPLES_FIELD
+from service.errors import UnauthenticatedError
 from service.types import ConsistencyPolicy, FacePolicy
 
 _REFERENCES = "#/components/schemas/{model}"
@@ -74,6 +75,13 @@ _KEY_PARAMETER: dict[str, Any] = {
     "description": "Of your making, one for each request: who sends a request again gets the answer of the first time.",
     "schema": {"type": "string", "pattern": KEY_PATTERN, "maxLength": MAX_KEY_LENGTH},
 }
+_KEY_SCHEME = "API key"
+# Said here: what FastAPI has for it looks at the header of each request, which `api.access` does.
+_API_KEY: dict[str, Any] = {
+    "type": "http",
+    "description": "`cf_...`, made by `coreface keys create`; not with loopback.",
+    "scheme": "bearer",
+}
 _REPLAYED: dict[str, Any] = {
     "description": "`true`: this is the answer of the first time.",
     "schema": {"type": "string", "enum": ["true"]},
@@ -98,6 +106,7 @@ def _build(app: FastAPI) -> dict[str, Any]:
     components = document.setdefault("components", {})
     components["parameters"] = {KEY_HEADER: _KEY_PARAMETER}
     components["headers"] = {REPLAYED_HEADER: _REPLAYED}
+    components["securitySchemes"] = {_KEY_SCHEME: _API_KEY}
     schemas = components.setdefault("schemas", {})
     _add_schema(schemas, ProblemDocument)
     # FastAPI adds its own form of a validation error to every route with a parameter; this service answers problems.
@@ -107,6 +116,8 @@ def _build(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             if operation["responses"].get("422", {}).get("description") == "Validation Error":
                 del operation["responses"]["422"]
+            if str(UnauthenticatedError.status) in operation["responses"]:
+                operation["security"] = [{_KEY_SCHEME: []}]
     for path, (model, form) in _BODIES.items():
         _add_schema(schemas, model)
         content = {"application/json": {"schema": {"$ref": _REFERENCES.format(model=model.__name__)}}}

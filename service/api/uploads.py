@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from service.api.problems import (
 )
 from service.api.request_body import read_body, refuse_by_headers
 from service.errors import InvalidRequestError, UnsupportedContentTypeError
+from service.offloading import off_loop
 from service.settings import Limits
 from service.types import ConsistencyPolicy, FacePolicy, SetPolicies
 
@@ -131,7 +131,7 @@ def _is_of_vector(entry: ErrorDetails) -> bool:
 async def _read_json(request: Request, limits: Limits, max_values: int) -> JsonBody:
     reader = JsonBodyReader(max_value_bytes=limits.max_sample_bytes, max_values=max_values)
     await read_body(request, reader, limits)
-    return await asyncio.to_thread(reader.finish)
+    return await off_loop(reader.size, reader.finish)
 
 
 async def _read_multipart(
@@ -147,7 +147,7 @@ async def _read_multipart(
         max_samples=limits.max_samples,
     )
     await read_body(request, reader, limits)
-    return await asyncio.to_thread(reader.finish)
+    return await off_loop(reader.size, reader.finish)
 
 
 def _from_form(body: MultipartBody) -> TemplateUpload:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
 
-from service.calibration.comparisons import Bucket, buckets_of, level_of
+from service.calibration.comparisons import Bucket, buckets_of
 from service.decisions import CalibratedScore, OperatingPoint
 from service.errors import UnknownOperatingPointError, UnsupportedOperatingPointError
 from service.runtime.calibration import BucketSpec, Calibration, OperatingPointSpec
@@ -27,6 +28,11 @@ class PackCalibrator:
         self._buckets: dict[Bucket, BucketSpec] = (
             {} if calibration is None else {(spec.better, spec.worse): spec for spec in calibration.buckets}
         )
+        # As arrays once: made of tuples they would take most of a comparison's time.
+        self._llr_curves = {
+            bucket: (np.array(spec.likelihood.scores), np.array(spec.likelihood.llrs))
+            for bucket, spec in self._buckets.items()
+        }
 
     @property
     def highest_norm(self) -> float:
@@ -63,12 +69,13 @@ class PackCalibrator:
         then is the highest threshold, and what counts is the lowest likelihood ratio, that it could have."""
         levels = [self._levels_of(norm) for norm in (reference_norm, probe_norm)]
         possible = {(max(first, second), min(first, second)) for first in levels[0] for second in levels[1]}
-        specs = [self._buckets[bucket] for bucket in sorted(possible)]
+        buckets = sorted(possible)
+        specs = [self._buckets[bucket] for bucket in buckets]
         points = [point for spec in specs for point in spec.operating_points if point.name == name]
         strictest = max(range(len(specs)), key=lambda index: points[index].threshold)
         return CalibratedScore(
             score=score,
-            llr=min(_llr(spec, score) for spec in specs),
+            llr=min(float(np.interp(score, *self._llr_curves[bucket])) for bucket in buckets),
             operating_point=_operating_point(points[strictest], specs[strictest]),
             reference_level=self._level_name(reference_norm),
             probe_level=self._level_name(probe_norm),
@@ -81,7 +88,7 @@ class PackCalibrator:
         edges = self._calibration.level_edges
         if norm is None:
             return tuple(worse for better, worse in buckets_of(len(edges) + 1) if better == len(edges))
-        return (int(level_of(np.array([norm]), edges)[0]),)
+        return (bisect_right(edges, norm),)
 
     def _level_name(self, norm: float | None) -> str:
         if norm is None or self._calibration is None:
@@ -97,10 +104,6 @@ def _band(specs: Sequence[BucketSpec], score: float) -> str | None:
         if score >= max(point.threshold for point in points)
     ]
     return min(met, key=lambda point: point.fmr).name if met else None
-
-
-def _llr(spec: BucketSpec, score: float) -> float:
-    return float(np.interp(score, spec.likelihood.scores, spec.likelihood.llrs))
 
 
 def _operating_point(spec: OperatingPointSpec, bucket: BucketSpec) -> OperatingPoint:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Iterator
@@ -83,8 +82,9 @@ def worker(host: Host = None, port: WorkerPort = None) -> None:
         _log_to_stderr(settings)
         _limit_decoders(settings)
         from service.engine.worker import run_worker
+        from service.event_loop import run_loop
 
-        asyncio.run(run_worker(settings))
+        run_loop(run_worker(settings))
 
 
 def openapi() -> None:
@@ -106,6 +106,7 @@ def _run_api(settings: Settings) -> None:
     from service.access.exposure import check_exposure
     from service.api.http_server import serve_http
     from service.app import create_app
+    from service.event_loop import run_loop
     from service.http_listening import allow_open_files, open_listener
 
     check_exposure(settings)
@@ -119,7 +120,7 @@ def _run_api(settings: Settings) -> None:
             for port, remedy in ((settings.port, remedy), (settings.admin_port, admin_remedy))
             if port is not None
         ]
-        asyncio.run(
+        run_loop(
             serve_http(
                 application,
                 listeners,

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from service.errors import RequestError, TemplateNotFoundError
 from service.kept_answers import KeptAnswer
-from service.types import EmbeddedSample, FacePolicy, SampleMaterial, Template
+from service.types import ComparedTemplate, EmbeddedSample, FacePolicy, SampleMaterial, Template
 
 
 class TransientTemplateStore:
@@ -32,11 +32,11 @@ class TransientTemplateStore:
             raise TemplateNotFoundError("With --local there are no stored templates: name files, or drop --local.")
         return self._templates[template_id]
 
-    async def get_many(self, template_ids: Sequence[str]) -> dict[str, Template | RequestError]:
-        found: dict[str, Template | RequestError] = {}
+    async def get_compared(self, template_ids: Sequence[str]) -> dict[str, ComparedTemplate | RequestError]:
+        found: dict[str, ComparedTemplate | RequestError] = {}
         for template_id in template_ids:
             try:
-                found[template_id] = await self.get(template_id)
+                found[template_id] = (await self.get(template_id)).compared
             except TemplateNotFoundError as error:
                 found[template_id] = error
         return found

@@ -26,6 +26,7 @@ from service.engine.streams import StreamEntry
 from service.errors import CorefaceError, DeadlineExceededError, InferenceFailedError, SetQuarantinedError
 from service.observability.trace_context import bound_trace
 from service.observability.worker_metrics import WorkerMetrics
+from service.offloading import off_loop
 from service.store import keys
 from service.store.connection import CONNECTION_FAILURES, with_timeout
 from service.store.frames import FrameError
@@ -205,7 +206,7 @@ class StreamWorker:
         """None: it is to be done alone. Nobody touches it any more, so it will be taken over."""
         fingerprint = self._heartbeat.fingerprint
         try:
-            request = await asyncio.to_thread(unseal_job, job, fingerprint, self._sealer)
+            request = await off_loop(len(job.payload), unseal_job, job, fingerprint, self._sealer)
             standing = await self._quarantine.standing(request, deaths)
             if standing is Standing.QUARANTINED:
                 return SetQuarantinedError("This set ended the workers that tried it; it is not tried again.")
@@ -227,7 +228,7 @@ class StreamWorker:
 
     async def _blame(self, job: SealedJob, deaths: int) -> None:
         try:
-            request = await asyncio.to_thread(unseal_job, job, self._heartbeat.fingerprint, self._sealer)
+            request = await off_loop(len(job.payload), unseal_job, job, self._heartbeat.fingerprint, self._sealer)
         except FrameError as error:
             _log.error("A job cannot be read: %s", error)
         else:

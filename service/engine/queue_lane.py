@@ -20,6 +20,7 @@ from service.engine.heartbeats import Heartbeat, find_workers
 from service.engine.streams import append, is_with_worker, read_from_front
 from service.errors import CorefaceError, StoreUnavailableError
 from service.observability.trace_context import current_traceparent
+from service.offloading import off_loop
 from service.store import keys
 from service.store.connection import CONNECTION_FAILURES, with_timeout
 from service.store.sealing import PayloadSealer
@@ -97,7 +98,9 @@ class QueueLane:
         `StoreUnavailableError`."""
         budget_ms = max(1, int((deadline - time.monotonic()) * 1000))
         traceparent = current_traceparent()
-        job: SealedJob = await asyncio.to_thread(seal_job, request, self._replies, budget_ms, traceparent, self._sealer)
+        job: SealedJob = await off_loop(
+            request.size, seal_job, request, self._replies, budget_ms, traceparent, self._sealer
+        )
         try:
             patience_s = min(self._send_timeout_s + request.size / _SEND_BYTES_PER_S, _MAX_SEND_TIMEOUT_S)
             async with asyncio.timeout(patience_s):

@@ -13,7 +13,7 @@ from service.decisions import Comparison
 from service.errors import FingerprintMismatchError, RequestError
 from service.pipeline.verification import Descriptor, SampleSide, Side, SideReport, StoredSide, Verifier
 from service.protocols import ScoreCalibrator, TemplateStore
-from service.types import Template
+from service.types import ComparedTemplate
 from service.vision.comparison import compare_rows, decide
 
 
@@ -56,7 +56,7 @@ class BatchVerifier:
         Raises `UnknownOperatingPointError`, `UnsupportedOperatingPointError`, `StoreUnavailableError`.
         """
         point = self._calibrator.resolve(operating_point)
-        kept = await self._store.get_many(sorted({template_id for pair in pairs for template_id in pair}))
+        kept = await self._store.get_compared(sorted({template_id for pair in pairs for template_id in pair}))
         sides = {template_id: self._descriptor(found) for template_id, found in kept.items()}
         return await self._decide([(sides[reference], sides[probe]) for reference, probe in pairs], point, None)
 
@@ -72,7 +72,7 @@ class BatchVerifier:
             raise ValueError("a reference is no sample set")
         presented = await self._verifier.resolve("probe", probe)
         stored = [side.template_id for side in references if isinstance(side, StoredSide)]
-        kept = await self._store.get_many(sorted(set(stored)))
+        kept = await self._store.get_compared(sorted(set(stored)))
         sides = [
             self._descriptor(kept[side.template_id])
             if isinstance(side, StoredSide)
@@ -81,7 +81,7 @@ class BatchVerifier:
         ]
         return await self._decide([(side, presented) for side in sides], point, presented.report)
 
-    def _descriptor(self, found: Template | RequestError) -> Descriptor | RequestError:
+    def _descriptor(self, found: ComparedTemplate | RequestError) -> Descriptor | RequestError:
         if isinstance(found, RequestError):
             return found
         if found.fingerprint != self._fingerprint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,7 +16,7 @@ from service.errors import CorefaceError, FingerprintMismatchError, InvalidVecto
 from service.pipeline.explanation import SampleContribution, contributions
 from service.pipeline.template_creation import CreatedTemplate, TemplateCreator
 from service.protocols import ScoreCalibrator, TemplateSealer, TemplateStore
-from service.types import SampleMaterial, SampleReport, SetPolicies, Template
+from service.types import ComparedTemplate, SampleMaterial, SampleReport, SetPolicies, Template
 from service.vision.comparison import compare_vectors, decide
 
 
@@ -48,6 +49,7 @@ class SampleSide:
 
 
 Side = StoredSide | VectorSide | SealedSide | SampleSide
+SideName = Literal["reference", "probe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Descriptor:
     """Of a template that was just made."""
 
     @classmethod
-    def of_template(cls, template: Template) -> Descriptor:
+    def of_template(cls, template: Template | ComparedTemplate) -> Descriptor:
         report = SideReport(template.norm, template.quality, None, template.is_consistent)
         return cls(template.vector, report, template.template_id)
 
@@ -134,14 +136,7 @@ class Verifier:
         `TemplateErasedError`, `FingerprintMismatchError`, `InvalidVectorError`, `InvalidSealedTemplateError`, and what
         `TemplateCreator.create` raises; a `RequestError` of a side names the side."""
         point = self._calibrator.resolve(operating_point)
-        try:
-            async with asyncio.TaskGroup() as group:
-                reference_task = group.create_task(self.resolve("reference", reference))
-                probe_task = group.create_task(self.resolve("probe", probe))
-        except* CorefaceError as errors:
-            # Both sides may fail; the client can act on the first.
-            raise errors.exceptions[0] from None
-        first, second = reference_task.result(), probe_task.result()
+        first, second = await self._resolve_both(reference, probe)
         calibrated = self._calibrator.calibrate(
             compare_vectors(first.vector, second.vector), first.report.template_norm, second.report.template_norm, point
         )
@@ -151,6 +146,30 @@ class Verifier:
             reports = await self._explain(first, second), await self._explain(second, first)
         return Verification(comparison, self._fingerprint, *reports)
 
+    async def _resolve_both(self, reference: Side, probe: Side) -> tuple[Descriptor, Descriptor]:
+        if isinstance(reference, StoredSide) and isinstance(probe, StoredSide):
+            kept = await self._store.get_compared([reference.template_id, probe.template_id])
+            return self._kept("reference", kept, reference), self._kept("probe", kept, probe)
+        try:
+            async with asyncio.TaskGroup() as group:
+                reference_task = group.create_task(self.resolve("reference", reference))
+                probe_task = group.create_task(self.resolve("probe", probe))
+        except* CorefaceError as errors:
+            # Both sides may fail; the client can act on the first.
+            raise errors.exceptions[0] from None
+        return reference_task.result(), probe_task.result()
+
+    def _kept(
+        self, name: SideName, kept: Mapping[str, ComparedTemplate | RequestError], side: StoredSide
+    ) -> Descriptor:
+        found = kept[side.template_id]
+        try:
+            if isinstance(found, RequestError):
+                raise found
+            return self._from_template(found)
+        except RequestError as error:
+            raise error.at_side(name) from error
+
     async def _explain(self, side: Descriptor, other: Descriptor) -> SideReport:
         material = side.material
         if material is None and side.kept_id is not None:
@@ -159,7 +178,7 @@ class Verifier:
             return side.report
         return replace(side.report, contributions=await contributions(self._creator, material, other.vector))
 
-    async def resolve(self, name: Literal["reference", "probe"], side: Side) -> Descriptor:
+    async def resolve(self, name: SideName, side: Side) -> Descriptor:
         """One side of a comparison. Raises as `verify`."""
         try:
             return await self._resolve(side)
@@ -179,7 +198,7 @@ class Verifier:
                 created = await self._creator.create(samples, policies, digests=digests, keep=False)
                 return Descriptor.of_samples(created)
 
-    def _from_template(self, template: Template) -> Descriptor:
+    def _from_template(self, template: Template | ComparedTemplate) -> Descriptor:
         self._check_fingerprint(template.fingerprint)
         return Descriptor.of_template(template)
 

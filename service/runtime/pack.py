@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,14 +28,15 @@ class Pack:
     manifest: Manifest
     calibration: Calibration | None
     """None: the pack makes templates, but no decisions until it is calibrated."""
+    fingerprint: str = field(init=False)
+    """The manifest's, which is worked out anew whenever it is asked for."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fingerprint", self.manifest.fingerprint)
 
     @property
     def name(self) -> str:
         return self.manifest.name
-
-    @property
-    def fingerprint(self) -> str:
-        return self.manifest.fingerprint
 
     def model_path(self, model: ModelFile) -> Path:
         return self.directory / model.file

@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from service.errors import SetupError
+from service.store.batching import BatchingRedis
 
 CONNECTION_FAILURES = (RedisError, OSError)
 """Whatever a command may raise when the server is gone, slow, full or read-only."""
@@ -40,7 +41,7 @@ def connect_redis(url: str, *, timeout_s: float = _TIMEOUT_S) -> Redis:
     except ValueError as error:
         # The URL may hold a password: it is not repeated.
         raise SetupError("COREFACE_REDIS_URL is no redis://, rediss:// or unix:// URL.") from error
-    return Redis.from_pool(pool)
+    return BatchingRedis(pool)
 
 
 def with_timeout(redis: Redis, timeout_s: float, *, max_connections: int) -> Redis:

@@ -75,6 +75,10 @@ class FrameReader:
         except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
             raise FrameError("The bytes are no msgpack frame of this kind.") from error
 
+    def skip(self, count: int) -> None:
+        """Leave so many fields unread."""
+        self._next += count
+
     def text(self, max_length: int = 200) -> str:
         """A string of at most `max_length` characters."""
         value = self._take()
@@ -96,10 +100,7 @@ class FrameReader:
 
     def number(self) -> float:
         """A finite number."""
-        value = self._take()
-        if not isinstance(value, float | int) or isinstance(value, bool) or not math.isfinite(value):
-            raise FrameError("Expected a finite number.")
-        return float(value)
+        return _number(self._take())
 
     def array(self, *shape: int) -> NDArray[np.float32]:
         """Finite float32 values of this shape, read-only; -1 stands for any length but none."""
@@ -116,8 +117,11 @@ class FrameReader:
 
     def numbers(self, count: int) -> tuple[float, ...]:
         """Exactly `count` finite numbers."""
-        reader = self.row(count)
-        return tuple(reader.number() for _ in range(count))
+        return _numbers(self._take(), count)
+
+    def rows_of_numbers(self, count: int) -> tuple[tuple[float, ...], ...]:
+        """Any number of rows of exactly `count` finite numbers each."""
+        return tuple([_numbers(row, count) for row in self._list()])
 
     def row(self, count: int) -> FrameReader:
         """A nested row of exactly `count` fields."""
@@ -136,12 +140,16 @@ class FrameReader:
 
     def many(self, read: Callable[[FrameReader], Value]) -> tuple[Value, ...]:
         """Any number of single fields, each read by `read`."""
-        return tuple(read(FrameReader([value], 1)) for value in self._list())
+        values = self._list()
+        reader = FrameReader(values, len(values))
+        return tuple([read(reader) for _ in values])
 
     def optional(self, read: Callable[[FrameReader], Value]) -> Value | None:
-        """The next field by `read`, or None where it is nil."""
-        value = self._take()
-        return None if value is None else read(FrameReader([value], 1))
+        """The next field by `read`, which takes this one alone, or None where it is nil."""
+        if self._next < len(self._row) and self._row[self._next] is None:
+            self._next += 1
+            return None
+        return read(self)
 
     def _list(self) -> list[object]:
         value = self._take()
@@ -150,8 +158,27 @@ class FrameReader:
         return value
 
     def _take(self) -> object:
-        if self._next >= len(self._row):
-            raise FrameError("The frame is shorter than expected.")
-        value = self._row[self._next]
+        try:
+            value = self._row[self._next]
+        except IndexError:
+            raise FrameError("The frame is shorter than expected.") from None
         self._next += 1
         return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, float):  # as most are, and a report has thirty of them
+        number = value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = float(value)
+    else:
+        raise FrameError("Expected a finite number.")
+    if not math.isfinite(number):
+        raise FrameError("Expected a finite number.")
+    return number
+
+
+def _numbers(row: object, count: int) -> tuple[float, ...]:
+    if not isinstance(row, list) or len(row) != count:
+        raise FrameError(f"Expected a row of {count} fields.")
+    return tuple([_number(value) for value in row])

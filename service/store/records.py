@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from service.store.frames import FrameError, FrameReader, array_field, pack_frame
 from service.types import (
+    ComparedTemplate,
     ConsistencyPolicy,
     Detection,
     EmbeddedFace,
@@ -21,6 +22,7 @@ from service.types import (
     SampleReport,
     SetPolicies,
     Template,
+    are_one_group,
 )
 
 TEMPLATE_RECORD = 2
@@ -30,6 +32,7 @@ MATERIAL_RECORD = 1
 
 _TEMPLATE_FIELDS = 10
 REPORT_FIELDS = 15
+_GROUP_FIELD = 12
 _FACE_FIELDS = 5
 _MATERIAL_FIELDS = 6
 EMBEDDED_SAMPLE_FIELDS = 3
@@ -72,6 +75,19 @@ def decode_template(frame: bytes) -> Template:
         quality=reader.optional(FrameReader.number),
         subject=reader.optional(FrameReader.text),
     )
+
+
+def decode_compared(frame: bytes) -> ComparedTemplate:
+    """Of the frame of a whole template, what a comparison needs: reading its reports takes five times as long. Raises
+    `FrameError`."""
+    reader = FrameReader.unpack(frame, _TEMPLATE_FIELDS)
+    if reader.integer() != TEMPLATE_RECORD:
+        raise FrameError("The template has an unknown layout.")
+    template_id, fingerprint, vector, norm = reader.text(), reader.text(), reader.array(-1), reader.number()
+    reader.skip(2)
+    groups = [_read_group(row) for row in reader.rows(REPORT_FIELDS)]
+    quality = reader.optional(FrameReader.number)
+    return ComparedTemplate(template_id, fingerprint, vector, norm, quality, are_one_group(groups))
 
 
 def embedded_sample_row(sample: EmbeddedSample) -> list[object]:
@@ -240,5 +256,10 @@ def read_report(row: FrameReader) -> SampleReport:
     )
 
 
+def _read_group(report: FrameReader) -> int | None:
+    report.skip(_GROUP_FIELD)
+    return report.optional(FrameReader.integer)
+
+
 def _read_points(field: FrameReader) -> tuple[tuple[float, float], ...]:
-    return tuple((point.number(), point.number()) for point in field.rows(2))
+    return tuple([(x, y) for x, y in field.rows_of_numbers(2)])

@@ -138,7 +138,10 @@ class PayloadSealer:
     def seal(self, payload: bytes, context: str) -> bytes:
         """`context` says what the payload is; only the same context opens it."""
         nonce = secrets.token_bytes(_PAYLOAD_NONCE_BYTES)
-        encryptor = Cipher(_subkey(self._keys[0], nonce), modes.GCM(nonce[_NONCE_BYTES:])).encryptor()
+        if len(payload) <= _PIECE_BYTES:  # in one call, which is half the time for what is short
+            cipher = AESGCM(_subkey(self._keys[0], nonce))
+            return _PAYLOAD_MAGIC + nonce + cipher.encrypt(nonce[_NONCE_BYTES:], payload, context.encode())
+        encryptor = Cipher(algorithms.AES(_subkey(self._keys[0], nonce)), modes.GCM(nonce[_NONCE_BYTES:])).encryptor()
         encryptor.authenticate_additional_data(context.encode())
         pieces = [_PAYLOAD_MAGIC, nonce]
         view = memoryview(payload)
@@ -168,19 +171,32 @@ class PayloadSealer:
 
 def _open(sealed: bytes, context: str, key: bytes) -> bytes:
     nonce = sealed[len(_PAYLOAD_MAGIC) : _PAYLOAD_HEADER_BYTES]
-    decryptor = Cipher(_subkey(key, nonce), modes.GCM(nonce[_NONCE_BYTES:], sealed[-_TAG_BYTES:])).decryptor()
+    if len(sealed) <= _PIECE_BYTES:  # in one call, which is half the time for what is short
+        try:
+            return AESGCM(_subkey(key, nonce)).decrypt(
+                nonce[_NONCE_BYTES:], sealed[_PAYLOAD_HEADER_BYTES:], context.encode()
+            )
+        except InvalidTag as error:
+            raise _altered() from error
+    decryptor = Cipher(
+        algorithms.AES(_subkey(key, nonce)), modes.GCM(nonce[_NONCE_BYTES:], sealed[-_TAG_BYTES:])
+    ).decryptor()
     decryptor.authenticate_additional_data(context.encode())
     view = memoryview(sealed)[_PAYLOAD_HEADER_BYTES:-_TAG_BYTES]
     pieces = [decryptor.update(view[at : at + _PIECE_BYTES]) for at in range(0, len(view), _PIECE_BYTES)]
     try:
         pieces.append(decryptor.finalize())
     except InvalidTag as error:
-        raise UnsealingError("The payload was altered, or is not what it is taken for.") from error
+        raise _altered() from error
     return b"".join(pieces)
 
 
-def _subkey(key: bytes, nonce: bytes) -> algorithms.AES:
-    return algorithms.AES(hmac.digest(key, nonce[:_NONCE_BYTES], "sha256"))
+def _altered() -> UnsealingError:
+    return UnsealingError("The payload was altered, or is not what it is taken for.")
+
+
+def _subkey(key: bytes, nonce: bytes) -> bytes:
+    return hmac.digest(key, nonce[:_NONCE_BYTES], "sha256")
 
 
 def _blind(key: bytes, name: str) -> str:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 
 from service.errors import RequestError, StoreUnavailableError
+from service.offloading import off_loop
 from service.settings import Retention
 from service.store import keys, scripts
 from service.store.claims import CLAIM_LIFE_S, Claim, Claims, new_claim
@@ -20,15 +22,20 @@ from service.store.data_keys import DataKey
 from service.store.embedding_cache import EmbeddingCache
 from service.store.failures import absent_template, reporting_failures
 from service.store.frames import FrameError
-from service.store.records import decode_material, decode_template, encode_material, encode_template
+from service.store.records import decode_compared, decode_material, decode_template, encode_material, encode_template
 from service.store.sealing import KeyRing, PayloadSealer, SealingPurpose, UnsealingError
-from service.types import DEFAULT_TENANT, EmbeddedSample, FacePolicy, SampleMaterial, Template
+from service.types import DEFAULT_TENANT, ComparedTemplate, EmbeddedSample, FacePolicy, SampleMaterial, Template
 
 _LAYOUT = "2"
 _TEMPLATE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PROBE_TTL_S = 60
 _TEMPLATE = "template"
 _MATERIAL = "material"
+_MATERIAL_BYTES = 4096
+"""Of one sample, or so."""
+_FEW = 8
+"""Templates that are unsealed and read in less time than a thread takes to begin."""
+_Decoded = TypeVar("_Decoded", Template, ComparedTemplate)
 
 
 class RedisTemplateStore:
@@ -83,17 +90,30 @@ class RedisTemplateStore:
         _, key, sealed = await self._read(template_id, "sealed")
         return self._unseal(template_id, key, sealed)
 
+    async def get_compared(self, template_ids: Sequence[str]) -> dict[str, ComparedTemplate | RequestError]:
+        return await self._get_each(template_ids, decode_compared)
+
     async def get_many(self, template_ids: Sequence[str]) -> dict[str, Template | RequestError]:
-        wanted = [template_id for template_id in template_ids if _TEMPLATE_ID.fullmatch(template_id)]
-        rows: list[list[bytes | None]] = []
-        if wanted:
+        """Each as `get` would answer it, or the error that `get` would raise for it alone."""
+        return await self._get_each(template_ids, decode_template)
+
+    async def _get_each(
+        self, template_ids: Sequence[str], decode: Callable[[bytes], _Decoded]
+    ) -> dict[str, _Decoded | RequestError]:
+        wanted = [template_id for template_id in dict.fromkeys(template_ids) if _TEMPLATE_ID.fullmatch(template_id)]
+        fields = ["layout", "key", "sealed"]
+        rows: list[Any]
+        if len(wanted) <= _FEW:
             with reporting_failures():
-                async with self._redis.pipeline(transaction=False) as pipeline:
-                    for template_id in wanted:
-                        pipeline.hmget(self._template_key(template_id), ["layout", "key", "sealed"])
-                    rows = await pipeline.execute()
-        found = dict(zip(wanted, rows, strict=True))
-        return await asyncio.to_thread(self._unseal_many, template_ids, found)
+                reading = (self._redis.hmget(self._template_key(template_id), fields) for template_id in wanted)
+                rows = list(await asyncio.gather(*reading))
+            return self._unseal_many(template_ids, dict(zip(wanted, rows, strict=True)), decode)
+        with reporting_failures():
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for template_id in wanted:
+                    pipeline.hmget(self._template_key(template_id), fields)
+                rows = await pipeline.execute()
+        return await asyncio.to_thread(self._unseal_many, template_ids, dict(zip(wanted, rows, strict=True)), decode)
 
     async def get_material(self, template_id: str) -> SampleMaterial:
         _, key, sealed = await self._read(template_id, "material")
@@ -105,7 +125,9 @@ class RedisTemplateStore:
         names = [self._set_index_key(set_key), name, self._set_claim_key(set_key)]
         if template.subject is not None:
             names.append(keys.subject_index_key(self._tenant, self._sealer.blind(template.subject)))
-        sealed_material = await asyncio.to_thread(lambda: data_key.seal(encode_material(material), _MATERIAL))
+        sealed_material = await off_loop(
+            _MATERIAL_BYTES * len(material.samples), lambda: data_key.seal(encode_material(material), _MATERIAL)
+        )
         with reporting_failures():
             kept = await self._put(
                 keys=names,
@@ -200,15 +222,18 @@ class RedisTemplateStore:
         raise absent_template(template_id, layout)
 
     def _unseal_many(
-        self, template_ids: Sequence[str], found: Mapping[str, Sequence[bytes | None]]
-    ) -> dict[str, Template | RequestError]:
-        templates: dict[str, Template | RequestError] = {}
+        self,
+        template_ids: Sequence[str],
+        found: Mapping[str, Sequence[bytes | None]],
+        decode: Callable[[bytes], _Decoded],
+    ) -> dict[str, _Decoded | RequestError]:
+        templates: dict[str, _Decoded | RequestError] = {}
         for template_id in template_ids:
             layout, key, sealed = found.get(template_id, (None, None, None))
             templates[template_id] = (
                 absent_template(template_id, layout)
                 if key is None or sealed is None
-                else self._unseal(template_id, key, sealed)
+                else self._unseal_as(decode, template_id, key, sealed)
             )
         return templates
 
@@ -217,8 +242,11 @@ class RedisTemplateStore:
         return self._unseal(template_id.decode("ascii"), key, sealed)
 
     def _unseal(self, template_id: str, key: bytes, sealed: bytes) -> Template:
+        return self._unseal_as(decode_template, template_id, key, sealed)
+
+    def _unseal_as(self, decode: Callable[[bytes], _Decoded], template_id: str, key: bytes, sealed: bytes) -> _Decoded:
         try:
-            template = decode_template(self._open(template_id, key, sealed, _TEMPLATE))
+            template = decode(self._open(template_id, key, sealed, _TEMPLATE))
         except FrameError as error:
             raise _unreadable(error) from error
         if template.template_id != template_id:

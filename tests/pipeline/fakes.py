@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from service.errors import OverloadedError, RequestError, TemplateNotFoundError
 from service.types import (
     Aggregation,
+    ComparedTemplate,
     ConsistencyPolicy,
     Detection,
     EmbeddedFace,
@@ -167,9 +168,12 @@ class MemoryStore:
             raise TemplateNotFoundError("No such template.")
         return self.templates[template_id]
 
-    async def get_many(self, template_ids: Sequence[str]) -> dict[str, Template | RequestError]:
+    async def get_compared(self, template_ids: Sequence[str]) -> dict[str, ComparedTemplate | RequestError]:
         absent = TemplateNotFoundError("No such template.")
-        return {template_id: self.templates.get(template_id, absent) for template_id in template_ids}
+        kept = {template_id: self.templates.get(template_id) for template_id in template_ids}
+        return {
+            template_id: absent if template is None else template.compared for template_id, template in kept.items()
+        }
 
     async def get_material(self, template_id: str) -> SampleMaterial:
         await self.get(template_id)
