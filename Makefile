@@ -20,7 +20,7 @@ SEMGREP = $(AUDIT_BIN)/semgrep scan --quiet --error --metrics off --disable-vers
 SBOM = $(AUDIT_BIN)/python -W ignore::UserWarning -m cyclonedx_py
 PIP_AUDIT = $(AUDIT_BIN)/pip-audit --strict --disable-pip --progress-spinner off
 
-.PHONY: help install serve test cluster-test chaos fuzz lint bench wheel lock sbom audit audit-code audit-dependencies clean
+.PHONY: help install serve test cluster-test chaos fuzz lint bench bench-check wheel lock sbom audit audit-code audit-dependencies clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -83,6 +83,10 @@ lint: $(VENV)/.installed-test  ## Lint, format, types and import rules.
 
 bench: install  ## Print the service's own figures on this machine (IMAGES=DIR).
 	@$(BIN)/coreface bench --images "$(or $(IMAGES),$(error name a folder with ten pictures of a face: make bench IMAGES=DIR))"
+
+bench-check: $(VENV)/.installed-test  ## Compare speed with the kept ratios and instruction counts (IMAGES=DIR; valgrind).
+	@$(BIN)/coreface packs install $(PACK)
+	@$(BIN)/python -m benchmarks.check --images "$(or $(IMAGES),$(error name a folder with pictures of faces: make bench-check IMAGES=DIR))"
 
 wheel: $(AUDIT)/.installed  ## Build the wheel of the last commit into dist/, the same bytes wherever it is built.
 	@rm -rf build/source && mkdir -p build/source dist

@@ -30,6 +30,7 @@ from service.settings import Settings
 from service.types import FacePolicy, Sample, SetRequest
 from service.vision.pixel_range import PixelRange
 
+ENGINES = ("onnxruntime", "openvino f32", "openvino bf16")
 Pass = Callable[[NDArray[np.float32]], object]
 _FACES, _CANVAS_PIXELS = 4, 8 * 320 * 320
 """Of one batch: what was found fastest."""
@@ -151,7 +152,7 @@ def _compile(engine: str, model: bytes, shape: tuple[int, ...], threads: int) ->
 
 def every_way(inputs: Sequence[Inputs]) -> Iterator[ForwardPasses]:
     """All engines, one image at a time and batched, the batched ones in parallel as well."""
-    for engine in ("onnxruntime", "openvino f32", "openvino bf16"):
+    for engine in ENGINES:
         for batched, parallel in ((False, False), (True, False), (True, True)):
             yield ForwardPasses(inputs, engine, batched=batched, parallel=parallel)
 

@@ -18,7 +18,6 @@ from models.aggregation.extraction import PackVision
 from models.commands import data_parser, named_pack, progress_bar, write_json
 from service.protocols import SetAggregator
 from service.runtime.onnx import load_session
-from service.runtime.pack import Pack
 from service.settings import Device
 from service.types import Embedding
 from service.vision.aggregation import OnnxSetAggregator
@@ -75,10 +74,9 @@ def read_pairs(path: Path) -> list[ImagePair]:
 
 
 def embed_images(
-    pack: Pack, folder: Path, images: list[str], progress: Callable[[int, int], None]
+    vision: PackVision, folder: Path, images: list[str], progress: Callable[[int, int], None]
 ) -> dict[str, Embedding | None]:
     """The embedding of each image below `folder`, None where the service would reject it. Two threads."""
-    vision = PackVision.load(pack)
     chunks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
     found: dict[str, Embedding | None] = {}
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -142,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     pairs = read_pairs(options.data / "lfw_pairs.txt")
     images = images_of_pairs(pairs)
     with progress_bar("embedding the images of the pairs") as show:
-        embeddings = embed_images(pack, options.data / "lfw", images, show)
+        embeddings = embed_images(PackVision.load(pack), options.data / "lfw", images, show)
     session = load_session(pack.model_path(pack.manifest.aggregator), device=Device.CPU, threads=0)
     measured = {
         "embeddings": measure_accuracy(pairs, embeddings),

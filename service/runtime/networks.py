@@ -1,6 +1,6 @@
 """Opens a pack's detector or embedder on what runs it best here, and holds it to the pack's golden answers.
 
-`docs/decisions/0015-inference-engines-and-precision.md` has the figures behind the choice. The aggregator is not opened
+`docs/decisions/0016-inference-engines-and-precision.md` has the figures behind the choice. The aggregator is not opened
 here: it always runs in float32 on ONNX Runtime, where it was compared with PyTorch.
 """
 

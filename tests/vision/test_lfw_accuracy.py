@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from models.aggregation.extraction import PackVision
 from models.evaluation.lfw_pairs import embed_images, images_of_pairs, measure_accuracy, read_pairs
 from service.runtime.pack import load_pack
 
@@ -18,9 +19,8 @@ def test_accuracy_on_the_standard_pairs(
     shared_data: Path, default_pack_path: Path, record_property: pytest.RecordProperty
 ) -> None:
     pairs = read_pairs(shared_data / "lfw_pairs.txt")
-    embeddings = embed_images(
-        load_pack(default_pack_path), shared_data / "lfw", images_of_pairs(pairs), lambda done, total: None
-    )
+    vision = PackVision.load(load_pack(default_pack_path))
+    embeddings = embed_images(vision, shared_data / "lfw", images_of_pairs(pairs), lambda done, total: None)
     accuracy = measure_accuracy(pairs, embeddings)
     record_property("lfw_accuracy", accuracy.ten_fold)
     assert accuracy.pairs == 6_000
