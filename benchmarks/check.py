@@ -1,7 +1,7 @@
 """Has something become slower? Ratios of one run, and instruction counts, against those that are kept.
 
-`make bench-check IMAGES=DIR`, or `python -m benchmarks.check --images DIR [--update]`: about seven minutes, half of them
-under valgrind. Every ratio is made of things that were timed in turns, so that a slow machine is slow for both.
+`make bench-check IMAGES=DIR`, or `python -m benchmarks.check --images DIR [--update]`: about seven minutes, half of
+them under valgrind. Every ratio is made of things that were timed in turns, so that a slow machine is slow for both.
 """
 
 from __future__ import annotations
