@@ -40,8 +40,6 @@ from service.observability.request_context import REQUEST_ID_HEADER, request_id_
 MAX_HEADER_BYTES = 32 * 1024
 _UNREAD_PACE_BYTES = 5_000
 """Of what is sent, a client reads so many further bytes in each header timeout."""
-_TICK_S = 0.002
-"""Timers of uvloop count in milliseconds, and may end one early: nobody's time is cut short."""
 _AT_ONCE = struct.pack("ii", 1, 0)
 """For `SO_LINGER`: on, no seconds."""
 _SURPLUS = 1.25
@@ -160,7 +158,7 @@ class BoundedHttpConnection(H11Protocol):
 
     def _start_timer(self) -> None:
         self._unread_bytes = self.transport.get_write_buffer_size()
-        self._timer = self.loop.call_later(self._limits.header_timeout_s + _TICK_S, self._on_timeout)
+        self._timer = self.loop.call_later(self._limits.header_timeout_s, self._on_timeout)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Iterator
@@ -82,9 +83,8 @@ def worker(host: Host = None, port: WorkerPort = None) -> None:
         _log_to_stderr(settings)
         _limit_decoders(settings)
         from service.engine.worker import run_worker
-        from service.event_loop import run_loop
 
-        run_loop(run_worker(settings))
+        asyncio.run(run_worker(settings))
 
 
 def openapi() -> None:
@@ -106,7 +106,6 @@ def _run_api(settings: Settings) -> None:
     from service.access.exposure import check_exposure
     from service.api.http_server import serve_http
     from service.app import create_app
-    from service.event_loop import run_loop
     from service.http_listening import allow_open_files, open_listener
 
     check_exposure(settings)
@@ -120,7 +119,7 @@ def _run_api(settings: Settings) -> None:
             for port, remedy in ((settings.port, remedy), (settings.admin_port, admin_remedy))
             if port is not None
         ]
-        run_loop(
+        asyncio.run(
             serve_http(
                 application,
                 listeners,

@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 _PATIENCE_S = 0.002
@@ -77,9 +77,7 @@ class BatchingRedis(Redis):
         return connection
 
     def _open_line(self) -> None:
-        line = asyncio.create_task(self._send_queued())
-        self._lines.add(line)
-        line.add_done_callback(self._lines.discard)
+        self._lines.add(asyncio.create_task(self._send_queued()))
 
     def _relieve(self) -> None:
         self._relief = None
@@ -98,13 +96,15 @@ class BatchingRedis(Redis):
                     _fail(batch, RedisConnectionError("The client was closed."))
         finally:
             self._spare.append(connection)
+            # Now, not when the loop comes to it: what is queued from here on needs another line.
+            self._lines.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _send(self, connection: AbstractConnection, batch: Sequence[_Command]) -> None:
         try:
             answers = await self._exchange(connection, [command.words for command in batch])
-        except (RedisError, OSError) as error:
-            await connection.disconnect(nowait=True)
+        except Exception as error:  # noqa: BLE001 (whoever waits for the answers gets it)
             _fail(batch, error)
+            await connection.disconnect(nowait=True)
             return
         for command, answer in zip(batch, answers, strict=True):
             if command.answer.done():

@@ -26,7 +26,6 @@ from service.api.http_server import build_server
 from service.app import redis_stores
 from service.calibration.quality_scale import QualityScale
 from service.errors import AuditUnavailableError
-from service.event_loop import run_loop
 from service.http_listening import open_listener
 from service.observability.metrics import Metrics
 from service.pipeline.template_creation import CreationPolicy
@@ -161,7 +160,7 @@ class RunningApi:
         return {"Authorization": f"Bearer {token.text}"}
 
     def _run(self) -> None:
-        run_loop(self._serve())
+        asyncio.run(self._serve())
 
     async def _serve(self) -> None:
         async with self.application.router.lifespan_context(self.application):

@@ -126,6 +126,12 @@ async def test_what_cannot_be_compared_is_an_error(
         assert raised.value.detail == str(raised.value)
 
 
+async def test_of_two_stored_sides_the_reference_is_named_first(verifier: Verifier) -> None:
+    with pytest.raises(FingerprintMismatchError) as raised:
+        await verifier.verify(StoredSide("foreign"), StoredSide("nobody"), None)
+    assert raised.value.side == "reference"
+
+
 async def test_the_samples_at_fault_are_reported_with_their_side(verifier: Verifier) -> None:
     with pytest.raises(NoUsableSampleError) as raised:
         await verifier.verify(StoredSide("kept"), SampleSide((b"junk",), SetPolicies()), None)

@@ -31,6 +31,17 @@ def test_fields_come_back_in_order() -> None:
         reader.text()
 
 
+def test_what_is_skipped_and_rows_of_numbers() -> None:
+    reader = _reader("skipped", b"too", [[1, 2.5], [3, 4]], [[1, True]], [[1]])
+    reader.skip(2)
+    assert reader.rows_of_numbers(2) == ((1.0, 2.5), (3.0, 4.0))
+    for _ in range(2):
+        with pytest.raises(FrameError):
+            reader.rows_of_numbers(2)
+    with pytest.raises(FrameError):
+        reader.optional(FrameReader.text)
+
+
 large = st.integers(0xFFFE, 0x10001).map(bytes)
 small = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text() | st.binary()
 fields = st.recursive(small | large, lambda inner: st.lists(inner, max_size=4), max_leaves=12)
