@@ -26,8 +26,6 @@ _ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
-    # Kernels that every x86-64 has: valgrind does not know the newest instructions.
-    "NPY_DISABLE_CPU_FEATURES": "",
 }
 
 
