@@ -55,7 +55,7 @@ def measure(images: Path, rounds: int) -> dict[str, float]:
 def lost(kept: Mapping[str, float], found: Mapping[str, float]) -> list[str]:
     """What is worse than kept, beyond the tolerance."""
     return [
-        f"{name}: {found[name]:.3g}, kept {kept[name]:.3g}."
+        f"{name}: {found.get(name, 0.0):.3g}, kept {kept[name]:.3g}."
         for name in kept
         if not found.get(name, 0.0) >= kept[name] * (1 - TOLERANCE)
     ]
