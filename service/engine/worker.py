@@ -18,6 +18,7 @@ from service.engine.heartbeats import Heartbeat
 from service.engine.local import LocalEngine, SetProcessor
 from service.errors import SetupError
 from service.http_listening import open_listener
+from service.memory_arenas import limit_arenas
 from service.observability.worker_metrics import WorkerMetrics
 from service.runtime.pack import load_pack
 from service.settings import Settings
@@ -27,6 +28,8 @@ from service.store.sealing import PayloadSealer, SealingPurpose, load_key_ring
 STUCK = 70
 """Exit status of a worker that ended itself (`EX_SOFTWARE` of sysexits.h)."""
 _WATCH_INTERVAL_S = 0.5
+_ARENAS = 4
+"""Fewer save more memory, and cost images a second: `docs/performance.md`."""
 _TIMEOUT_S = 2.0
 """A worker has nobody waiting on its connection: a slow server is better than a retry."""
 
@@ -38,6 +41,7 @@ async def run_worker(settings: Settings) -> None:
 
     Raises `SetupError` and its kin where it cannot start: no Redis URL, no valid pack, no such device, a taken port.
     """
+    limit_arenas(_ARENAS)
     pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
     await serve_jobs(settings, pack.fingerprint, lambda: build_set_processor(pack, settings))
 
