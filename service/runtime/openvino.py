@@ -58,7 +58,8 @@ class OpenVinoNetwork:
         """Of (B, H, W, 3). The channels' order, mean and scale are part of the compiled network."""
         request = self._idle.get()
         try:
-            request.set_input_tensor(openvino.Tensor(np.ascontiguousarray(images_bgr), shared_memory=True))
+            pixels = np.ascontiguousarray(images_bgr)  # Has a name, for the tensor does not keep it alive.
+            request.set_input_tensor(openvino.Tensor(pixels, shared_memory=True))
             request.infer()
             # Copied: the request's own memory is written over by the next pass.
             return [request.get_output_tensor(output).data.copy() for output in self._outputs]
