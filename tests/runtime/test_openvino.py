@@ -105,3 +105,11 @@ def test_memory_that_ran_out_has_an_error_of_its_own(told: Exception) -> None:
     network._idle.put(Exhausted())  # type: ignore[arg-type]
     with pytest.raises(OutOfMemoryError):
         network.run(pictures(1, 112))
+
+
+def test_images_that_do_not_lie_in_one_piece() -> None:
+    network = OpenVinoNetwork(recogniser(), "embedder.onnx", RANGES[0], half=False, threads=1)
+    images = pictures(8, 112)
+    [expected] = network.run(np.ascontiguousarray(images[::2]))
+    for _ in range(50):
+        np.testing.assert_array_equal(network.run(images[::2])[0], expected)
