@@ -92,8 +92,10 @@ def batch_limits(settings: Settings) -> BatchLimits:
 
 
 def device_threads(settings: Settings) -> int:
-    """Threads that run the networks."""
-    return batch_limits(settings).parallel
+    """Threads of the stages of the networks. On a CPU one more than passes are computed at once: while these run it
+    reads what the last pass answered and lays out the next one, which is there when one of them ends."""
+    passes = batch_limits(settings).parallel
+    return passes + 1 if runs_on_cpu(settings) else passes
 
 
 def decode_threads(settings: Settings) -> int:

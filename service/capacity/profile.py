@@ -36,7 +36,7 @@ class Profile:
     cores: float
     """Of one worker, shared by all its threads but a GPU's."""
     device_threads: int
-    """That run the networks; on a GPU one."""
+    """That compute forward passes at once; on a GPU one."""
     decode_threads: int
     on_gpu: bool
     """The stages of the networks take no share of the worker's cores."""

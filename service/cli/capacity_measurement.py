@@ -21,7 +21,7 @@ from pathlib import Path
 
 import httpx
 
-from service.assembly import build_local_engine, decode_threads, device_threads
+from service.assembly import batch_limits, build_local_engine, decode_threads
 from service.capacity.fitting import fit_cost
 from service.capacity.profile import STAGES, Cost, Profile
 from service.cli.bench_service import require_success, running_service
@@ -73,7 +73,7 @@ def measure_profile(images: Path, settings: Settings, *, repeats: int, progress:
         f"pictures of {pictures.mean_bytes / 1000:.0f} kB, queue server at {queue.sets_per_s:.0f} sets/s of 150 kB",
         sample_bytes=round(pictures.mean_bytes),
         cores=threads + (1 if on_gpu else 0),
-        device_threads=device_threads(settings),
+        device_threads=batch_limits(settings).parallel,
         decode_threads=threads,
         on_gpu=on_gpu,
         stages=stages,

@@ -1,10 +1,10 @@
 """From encoded samples to a template: decode, detect and choose, align, embed, aggregate.
 
 Runs where the models are: in a worker, or in the process of a local engine. Every set goes its own way through the
-stages; each stage batches what waits over all sets (`stages`). The networks run in the threads of the device, one on a
-GPU and up to one for each core of a CPU, and a set's work is shared out over them; decoding and alignment run in
-threads of their own beside them. Decoded images are the only large thing here, so they are held a bounded number of
-pixels at a time; what stays is the 112x112 face.
+stages; each stage batches what waits over all sets (`stages`). The networks run in the threads of the device: one pass
+at a time on a GPU and up to one for each core of a CPU, over which a set's work is shared out. Decoding and alignment
+run in threads of their own beside them. Decoded images are the only large thing here, so they are held a bounded number
+of pixels at a time; what stays is the 112x112 face.
 """
 
 from __future__ import annotations

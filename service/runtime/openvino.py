@@ -21,7 +21,8 @@ _DEVICE = "CPU"
 
 
 class OpenVinoNetwork:
-    """A compiled network. Thread-safe: `passes` forward passes at once, others wait for one of them."""
+    """A compiled network. Thread-safe: `passes` forward passes at once, others wait for one of them; the first of those
+    waits with OpenVINO, which begins it without a word to Python."""
 
     def __init__(
         self, model: bytes, name: str, input_range: InputRange, *, half: bool, threads: int, passes: int = 1
@@ -44,7 +45,7 @@ class OpenVinoNetwork:
             core = openvino.Core()
             compiled = core.compile_model(_with_pixel_input(core.read_model(model), input_range), _DEVICE, options)
             self._idle: SimpleQueue[openvino.InferRequest] = SimpleQueue()
-            for _ in range(passes):
+            for _ in range(passes + 1):
                 self._idle.put(compiled.create_infer_request())
         except RuntimeError as error:
             raise PackError(f"OpenVINO refuses {name}: {first_line(error)}") from error

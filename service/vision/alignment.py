@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import SampleRejectedError
 from service.types import RejectionReason
+from service.vision.warping import draw_close_up
 
 ALIGNED_SIDE = 112
 """Pixels."""
@@ -18,9 +18,9 @@ def align_face(image_bgr: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> 
 
     Raises `SampleRejectedError` (`too_small`) for landmarks that all lie on one point.
     """
-    transform = similarity_to_template(landmarks)
-    aligned = cv2.warpAffine(image_bgr, transform, (ALIGNED_SIDE, ALIGNED_SIDE), borderValue=0.0)
-    return aligned.astype(np.uint8, copy=False)
+    aligned = np.empty((ALIGNED_SIDE, ALIGNED_SIDE, 3), np.uint8)
+    draw_close_up(image_bgr, similarity_to_template(landmarks), aligned)
+    return aligned
 
 
 def arcface_template() -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from service.vision.alignment import arcface_template
 from service.vision.candidates import BatchCandidates
+from service.vision.warping import draw_close_up
 
 _FACE_CENTER = (56.0, 72.0)
 """Pixels of the 112x112 crop."""
@@ -45,7 +46,7 @@ def draw_faces(images_bgr: Sequence[NDArray[np.uint8]], to_canvas: NDArray[np.fl
     """(N, 2, S, S, 3): the face of each image and its mirror image; black beyond the image."""
     canvases_bgr = np.empty((len(images_bgr), 2, side, side, 3), np.uint8)
     for image_bgr, matrix, (plain, mirrored) in zip(images_bgr, to_canvas, canvases_bgr, strict=True):
-        cv2.warpAffine(image_bgr, matrix, (side, side), dst=plain, borderValue=0.0)
+        draw_close_up(image_bgr, matrix, plain)
         cv2.flip(plain, 1, dst=mirrored)
     return canvases_bgr
 

@@ -101,7 +101,8 @@ def test_memory_that_ran_out_has_an_error_of_its_own(told: Exception) -> None:
         def set_input_tensor(self, _tensor: object) -> None:
             raise told
 
-    network._idle.get()
+    while not network._idle.empty():
+        network._idle.get()
     network._idle.put(Exhausted())  # type: ignore[arg-type]
     with pytest.raises(OutOfMemoryError):
         network.run(pictures(1, 112))
