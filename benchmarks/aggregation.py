@@ -15,7 +15,7 @@ import numpy as np
 
 from service.runtime.onnx import load_model
 from service.runtime.pack import Pack, load_pack
-from service.settings import Device, Settings
+from service.settings import Settings
 from service.types import Embedding
 from service.vision.aggregation import OnnxSetAggregator
 
@@ -25,7 +25,7 @@ SIZES = (1, 10, 100, 300, 1000)
 def measure(pack: Pack, rounds: int) -> dict[str, float]:
     """Median milliseconds of one set, by size, on one thread."""
     rng = np.random.default_rng(0)
-    aggregator = OnnxSetAggregator(load_model(pack, pack.manifest.aggregator, device=Device.CPU, threads=1))
+    aggregator = OnnxSetAggregator(load_model(pack, pack.manifest.aggregator, threads=1))
     vectors = rng.normal(size=(max(SIZES), pack.manifest.embedder.width)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     embeddings = [

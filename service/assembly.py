@@ -18,6 +18,7 @@ from service.runtime.pack import Pack
 from service.settings import Settings
 from service.vision.aggregation import OnnxSetAggregator
 from service.vision.decoder_probe import missing_decoders
+from service.vision.detection import PIXELS_PER_PASS
 from service.vision.embedding import OnnxFaceEmbedder
 from service.vision.image_format import ImageFormat
 from service.vision.landmark_views import LandmarkView
@@ -45,11 +46,9 @@ def build_set_processor(
     embedder = opened(manifest.embedder)
     batches = batch_limits(settings)
     processor = SetProcessor(
-        build_detector(manifest.detector, opened(manifest.detector)),
+        build_detector(manifest.detector, opened(manifest.detector), pixels_per_pass=batches.canvas_pixels),
         build_embedder(manifest.embedder, embedder, batch_size=batches.faces),
-        OnnxSetAggregator(
-            load_model(pack, manifest.aggregator, device=settings.device, threads=threads_per_pass(settings))
-        ),
+        OnnxSetAggregator(load_model(pack, manifest.aggregator, threads=threads_per_pass(settings))),
         limits,
         min_eye_distance_pixels=settings.limits.min_eye_distance_pixels,
         consistency=consistency_limits(pack.calibration),
@@ -92,10 +91,9 @@ def batch_limits(settings: Settings) -> BatchLimits:
 
 
 def device_threads(settings: Settings) -> int:
-    """Threads of the stages of the networks. On a CPU one more than passes are computed at once: while these run it
-    reads what the last pass answered and lays out the next one, which is there when one of them ends."""
-    passes = batch_limits(settings).parallel
-    return passes + 1 if runs_on_cpu(settings) else passes
+    """Threads of the stages of the networks: one more than passes are computed at once. While these run it reads what
+    the last pass answered and lays out the next one, which is there when one of them ends."""
+    return batch_limits(settings).parallel + 1
 
 
 def decode_threads(settings: Settings) -> int:
@@ -103,8 +101,10 @@ def decode_threads(settings: Settings) -> int:
     return settings.threads or usable_cores()
 
 
-def build_detector(spec: DetectorSpec, network: PixelNetwork) -> FaceDetector:
-    """The detector as the manifest describes it."""
+def build_detector(
+    spec: DetectorSpec, network: PixelNetwork, *, pixels_per_pass: int = PIXELS_PER_PASS
+) -> FaceDetector:
+    """The detector as the manifest describes it; `pixels_per_pass` of its canvases together."""
     return _DETECTORS[spec.algorithm](
         network,
         canvas_sides=spec.canvas_sides,
@@ -113,6 +113,7 @@ def build_detector(spec: DetectorSpec, network: PixelNetwork) -> FaceDetector:
         nms_iou=spec.nms_iou,
         turn_below_score=spec.turn_below_score,
         landmark_views=[LandmarkView(view.side, view.eye_distance) for view in spec.landmark_views],
+        pixels_per_pass=pixels_per_pass,
     )
 
 

@@ -51,6 +51,7 @@ class Runtime(StrEnum):
     AUTO = "auto"
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
+    TENSORRT = "tensorrt"
 
 
 class Precision(StrEnum):
@@ -225,8 +226,8 @@ class Settings(BaseSettings):
     )
     runtime: Runtime = Field(
         Runtime.AUTO,
-        description="What runs detector and embedder on a CPU: `openvino`, `onnxruntime`, or `auto`: the faster one "
-        "for each.",
+        description="What runs detector and embedder: on a CPU `openvino` or `onnxruntime`, on a GPU `onnxruntime` "
+        "(CUDA) or `tensorrt`; `auto`: on a CPU the faster one for each, on a GPU CUDA.",
     )
     precision: Precision = Field(
         Precision.AUTO,
@@ -287,6 +288,11 @@ class Settings(BaseSettings):
     def calibration_path(self) -> Path | None:
         """The site's calibration, `~` resolved."""
         return None if self.calibration is None else self.calibration.expanduser()
+
+    @property
+    def tensorrt_path(self) -> Path:
+        """Where TensorRT keeps what it builds for the GPU of this machine."""
+        return self.state_path / "tensorrt"
 
     @property
     def packs_path(self) -> Path:

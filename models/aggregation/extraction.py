@@ -30,7 +30,6 @@ from service.runtime.manifest import PIPELINE_VERSION, Manifest
 from service.runtime.networks import on_pixels
 from service.runtime.onnx import load_model
 from service.runtime.pack import Pack
-from service.settings import Device
 from service.types import Detection, Embedding, FacePolicy
 from service.vision.alignment import ALIGNED_SIDE, align_face
 from service.vision.decoding import decode_image
@@ -69,8 +68,8 @@ class PackVision:
     def load(cls, pack: Pack) -> PackVision:
         """One thread a network: images are spread over threads instead."""
         manifest = pack.manifest
-        detector = load_model(pack, manifest.detector, device=Device.CPU, threads=1)
-        embedder = load_model(pack, manifest.embedder, device=Device.CPU, threads=1)
+        detector = load_model(pack, manifest.detector, threads=1)
+        embedder = load_model(pack, manifest.embedder, threads=1)
         return cls(
             build_detector(manifest.detector, on_pixels(detector, manifest.detector.input_range)),
             build_embedder(manifest.embedder, on_pixels(embedder, manifest.embedder.input_range), batch_size=_CHUNK),

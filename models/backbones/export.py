@@ -13,7 +13,6 @@ from models.backbones.iresnet import IResNet
 from models.export.aggregator import OPSET
 from models.export.parity import PARITY_COSINE
 from service.runtime.onnx import load_session
-from service.settings import Device
 from service.vision.alignment import ALIGNED_SIDE
 
 _BATCHES = (1, 3, 8)
@@ -46,7 +45,7 @@ def export_backbone(network: IResNet, path: Path) -> float:
 
 
 def _lowest_cosine(network: IResNet, path: Path) -> float:
-    session = load_session(path, device=Device.CPU, threads=0)
+    session = load_session(path, threads=0)
     cosines = []
     for batch in _BATCHES:
         faces = _faces(batch)

@@ -14,7 +14,6 @@ from models.aggregation.data import SampleSets
 from models.aggregation.network import FaceCoresetNet, SetAggregatorModule
 from models.evaluation.set_protocol import Aggregate, Templates
 from service.runtime.onnx import load_session
-from service.settings import Device
 
 
 def pool_by_norm(power: float) -> Aggregate:
@@ -63,7 +62,7 @@ def aggregate_with_module(network: SetAggregatorModule) -> Aggregate:
 
 def aggregate_with_file(path: Path) -> Aggregate:
     """An exported aggregator in ONNX Runtime."""
-    session = load_session(path, device=Device.CPU, threads=0)
+    session = load_session(path, threads=0)
 
     def aggregate(sets: SampleSets) -> Templates:
         outputs = session.run({"embeddings": sets.embeddings, "norms": sets.norms, "valid": sets.valid})

@@ -22,7 +22,6 @@ from service.runtime.calibration import Calibration, QualityScaleSpec
 from service.runtime.manifest import Manifest
 from service.runtime.onnx import load_session
 from service.runtime.pack import CALIBRATION_FILE, MANIFEST_FILE, Pack, verify_file
-from service.settings import Device
 
 COMMAND = "coreface-evaluate calibrate --data DATA --pack {name} --output models/packs/{name}"
 REPORT_COMMAND = f"{COMMAND} --report docs/evaluation"
@@ -86,7 +85,7 @@ def _groups(
     """Everyone once, the people with several images again, and how many people each split has."""
     aggregator = options.output / manifest.aggregator.file
     verify_file(aggregator, manifest.aggregator.sha256)
-    aggregate = aggregate_in(load_session(aggregator, device=Device.CPU, threads=0))
+    aggregate = aggregate_in(load_session(aggregator, threads=0))
     caches = _caches(pack, splits, options)
     rng = np.random.default_rng(_SEED)
     everyone = draw_group(caches, aggregate, rng)

@@ -15,7 +15,6 @@ from models.aggregation.network import SetAggregatorModule
 from models.commands import command_parser, named_pack, write_json
 from models.export.reading import load_aggregator
 from service.runtime.onnx import OnnxSession, load_session
-from service.settings import Device
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _REPEATS = 15
@@ -99,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     pack = named_pack(options.pack)
     path = pack.model_path(pack.manifest.aggregator)
-    session = load_session(path, device=Device.CPU, threads=1)
+    session = load_session(path, threads=1)
     cost = measure_cost(load_aggregator(path), session, pack.manifest.embedder.width, SIZES)
     print(describe(cost))
     if options.output is not None:

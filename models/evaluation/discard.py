@@ -23,7 +23,6 @@ from models.evaluation.set_protocol import SetProtocol, draw_sets
 from service.calibration.comparisons import Templates
 from service.calibration.error_rates import threshold_at
 from service.runtime.onnx import load_session
-from service.settings import Device
 
 SHARES = np.round(np.arange(0.0, 0.96, 0.05), 2)
 """Of the mated comparisons, left out."""
@@ -109,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
     with progress_bar("embeddings of the test people") as show:
         cache = extract_split(pack, options.data, Split.TEST, cache_directory=options.cache, progress=show)
     file = pack.model_path(pack.manifest.aggregator)
-    aggregate = aggregate_in(load_session(file, device=Device.CPU, threads=0))
+    aggregate = aggregate_in(load_session(file, threads=0))
     drawn = list(draw_sets(cache, SetProtocol(draws=options.draws)))
     curves = {
         "samples": discard_curve(draw_samples_of(cache, options.draws)),

@@ -18,7 +18,6 @@ from models.aggregation.extraction import PackVision
 from models.commands import data_parser, named_pack, progress_bar, write_json
 from service.protocols import SetAggregator
 from service.runtime.onnx import load_session
-from service.settings import Device
 from service.types import Embedding
 from service.vision.aggregation import OnnxSetAggregator
 
@@ -141,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     images = images_of_pairs(pairs)
     with progress_bar("embedding the images of the pairs") as show:
         embeddings = embed_images(PackVision.load(pack), options.data / "lfw", images, show)
-    session = load_session(pack.model_path(pack.manifest.aggregator), device=Device.CPU, threads=0)
+    session = load_session(pack.model_path(pack.manifest.aggregator), threads=0)
     measured = {
         "embeddings": measure_accuracy(pairs, embeddings),
         "templates of one image": measure_accuracy(

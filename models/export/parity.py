@@ -13,7 +13,6 @@ from models.aggregation.data import SampleSets
 from models.aggregation.network import SetAggregatorModule
 from models.export.reading import load_aggregator
 from service.runtime.onnx import load_session
-from service.settings import Device
 
 PARITY_COSINE = 0.9999
 _BATCH = 250
@@ -50,7 +49,7 @@ def lowest_parity_cosine(
     Raises ValueError when a template is not finite or a core index differs.
     """
     network = load_aggregator(path) if network is None else network.eval()
-    session = load_session(path, device=Device.CPU, threads=0)
+    session = load_session(path, threads=0)
     width = 512 if network.config.fusion is Fusion.CORESET_MEAN else network.config.width
     lowest, done = 1.0, 0
     for batch in random_sets(np.random.default_rng(seed), sets=sets, width=width):

@@ -60,9 +60,7 @@ def calibrate(
         update("comparing everyone with everyone", 1.0)
         if not people:
             raise CalibrationError("No usable face was found in any of the images.")
-        aggregator = OnnxSetAggregator(
-            load_model(pack, pack.manifest.aggregator, device=settings.device, threads=settings.threads)
-        )
+        aggregator = OnnxSetAggregator(load_model(pack, pack.manifest.aggregator, threads=settings.threads))
         everyone, again = draw_site_groups(people, aggregator)
         several = sum(len(person) >= 2 for person in people)
         try:

@@ -32,7 +32,7 @@ from service.engine.local import running
 from service.errors import SetupError
 from service.pipeline.set_keys import digest_sample
 from service.pipeline.stages import BatchDone
-from service.runtime.onnx import is_gpu
+from service.runtime.gpu import is_gpu
 from service.runtime.pack import Pack, load_pack
 from service.settings import Device, Settings
 from service.store.embedded import EmbeddedValkey

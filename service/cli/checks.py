@@ -159,8 +159,8 @@ def _check_provider(settings: Settings) -> Check:
     from service.runtime.pack import load_pack
 
     try:
+        from service.runtime.gpu import is_gpu, obstacle_to_cuda
         from service.runtime.networks import open_network
-        from service.runtime.onnx import cuda_is_offered, is_gpu
 
         pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
         provider = open_network(pack, pack.manifest.embedder, settings).provider
@@ -170,8 +170,8 @@ def _check_provider(settings: Settings) -> Check:
     except ImportError as error:
         return Check("execution provider", False, f"{error.name} cannot be loaded", "Install coreface[cpu] or [gpu].")
     found = f"{provider} runs (COREFACE_DEVICE={settings.device.value})"
-    if settings.device is Device.AUTO and cuda_is_offered() and not is_gpu(provider):
-        return Check("execution provider", True, f"{found}; CUDA is installed and does not run")
+    if settings.device is Device.AUTO and not is_gpu(provider):
+        return Check("execution provider", True, f"{found}; no GPU: {obstacle_to_cuda()}")
     return Check("execution provider", True, found)
 
 

@@ -14,7 +14,6 @@ from service.runtime.manifest import DetectorSpec, EmbedderSpec
 from service.runtime.networks import on_pixels
 from service.runtime.onnx import load_model
 from service.runtime.pack import Pack, load_pack
-from service.settings import Device
 from service.types import Embedding
 from service.vision.aggregation import OnnxSetAggregator
 from service.vision.alignment import ALIGNED_SIDE
@@ -66,12 +65,12 @@ def _run_embedder(pack: Pack) -> None:
 
 
 def _open_network(pack: Pack, spec: DetectorSpec | EmbedderSpec) -> PixelNetwork:
-    return on_pixels(load_model(pack, spec, device=Device.CPU, threads=0), spec.input_range)
+    return on_pixels(load_model(pack, spec, threads=0), spec.input_range)
 
 
 def _run_aggregator(pack: Pack) -> None:
     spec = pack.manifest.aggregator
-    aggregator = OnnxSetAggregator(load_model(pack, spec, device=Device.CPU, threads=0))
+    aggregator = OnnxSetAggregator(load_model(pack, spec, threads=0))
     width = pack.manifest.embedder.width
     # One axis per sample: unit vectors, and no two alike.
     embeddings = [Embedding(np.eye(1, width, axis, np.float32)[0], 10.0 + axis) for axis in range(max(_SET_SIZES))]

@@ -11,6 +11,8 @@ _Part = TypeVar("_Part")
 _CPU_IMAGES, _CPU_FACES = 8, 4
 """On a CPU more of them gain nothing, and their feature maps cost memory and fall out of its cache."""
 _GPU_IMAGES = 32
+_COMMON_CANVAS = 320
+"""Side, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,12 @@ class BatchLimits:
     faces: int
     """That are embedded."""
     parallel: int
+    """Forward passes."""
+
+    @property
+    def canvas_pixels(self) -> int:
+        """Of the detector's canvases in one pass: as many as those of most photographs have."""
+        return self.images * _COMMON_CANVAS**2
 
 
 def limits_on_cpu(batch_size: int, parallel: int) -> BatchLimits:

@@ -11,6 +11,7 @@ import logging
 
 from service.errors import DeviceUnavailableError, DriftError
 from service.protocols import InferenceSession, PixelNetwork
+from service.runtime.device_graph import in_float16, with_pixel_input
 from service.runtime.external_data import require_self_contained
 from service.runtime.golden import (
     FLOAT32_DRIFT,
@@ -20,8 +21,9 @@ from service.runtime.golden import (
     measure_drift,
     read_golden,
 )
+from service.runtime.gpu import CUDA_PROVIDER, obstacle_to_cuda, open_on_gpu
 from service.runtime.manifest import DetectorSpec, EmbedderSpec, InputRange
-from service.runtime.onnx import cuda_is_offered, load_model, usable_cores
+from service.runtime.onnx import load_model, usable_cores
 from service.runtime.pack import Pack
 from service.settings import Device, Precision, Runtime, Settings
 from service.vision.pixel_network import SessionOnPixels
@@ -45,30 +47,29 @@ def open_network(pack: Pack, spec: NetworkSpec, settings: Settings) -> PixelNetw
     """
     golden = read_golden(pack.directory)
     expected = None if golden is None else golden.answers.get(spec.sha256)
-    if not runs_on_cpu(settings):
-        if settings.runtime is Runtime.OPENVINO or settings.precision is Precision.HALF:
-            raise DeviceUnavailableError("OpenVINO and COREFACE_PRECISION=half run on COREFACE_DEVICE=cpu only.")
-        return _open_in_onnx_runtime(pack, spec, settings, expected)
-    obstacle = _obstacle_to_half(pack, settings, expected)
+    on_cpu = runs_on_cpu(settings)
+    _require_runtime(settings, on_cpu)
+    obstacle = _obstacle_to_half(pack, settings, expected, on_cpu)
     if settings.precision is Precision.HALF and obstacle is not None:
         raise DeviceUnavailableError(f"COREFACE_PRECISION=half, but {obstacle}; set it to auto or float32.")
+    opened = _open_on_cpu if on_cpu else _open_on_gpu
     if settings.precision is not Precision.FLOAT32 and obstacle is None:
+        half_drift = HALF_DETECTOR_DRIFT if isinstance(spec, DetectorSpec) else HALF_EMBEDDER_DRIFT
         try:
-            return _open_in_openvino(pack, spec, settings, expected, half=True)
+            return _held_to(expected, half_drift, opened(pack, spec, settings, half=True), spec)
         except DriftError as error:
             if settings.precision is Precision.HALF:
                 raise
             obstacle = error.detail
+    network = _held_to(expected, FLOAT32_DRIFT, opened(pack, spec, settings, half=False), spec)
     if settings.precision is Precision.AUTO:
         _logger.info("%s runs in float32: %s", spec.file, obstacle)
-    if _prefers_openvino(pack, spec, settings):
-        return _open_in_openvino(pack, spec, settings, expected, half=False)
-    return _open_in_onnx_runtime(pack, spec, settings, expected)
+    return network
 
 
 def runs_on_cpu(settings: Settings) -> bool:
-    """Whether the networks are meant to: `auto` tries a GPU where there could be one."""
-    return settings.device is Device.CPU or (settings.device is Device.AUTO and not cuda_is_offered())
+    """Whether the networks do: `auto` takes a GPU where one really computes."""
+    return settings.device is Device.CPU or (settings.device is Device.AUTO and obstacle_to_cuda() is not None)
 
 
 def parallel_passes(settings: Settings) -> int:
@@ -87,48 +88,63 @@ def on_pixels(session: InferenceSession, input_range: InputRange) -> PixelNetwor
     return SessionOnPixels(session, pixel_range)
 
 
-def _obstacle_to_half(pack: Pack, settings: Settings, expected: GoldenAnswer | None) -> str | None:
-    """Why bfloat16 cannot be had, or None."""
-    if settings.runtime is Runtime.ONNXRUNTIME:
+def _require_runtime(settings: Settings, on_cpu: bool) -> None:
+    """Raises `DeviceUnavailableError` where the settings name a runtime or a device that cannot be had."""
+    if not on_cpu and (obstacle := obstacle_to_cuda()) is not None:
+        raise DeviceUnavailableError(
+            f"The device is set to cuda, but {CUDA_PROVIDER} does not run: {obstacle} Install coreface[gpu] and a CUDA "
+            "driver, or set COREFACE_DEVICE=cpu."
+        )
+    if settings.runtime is Runtime.OPENVINO:
+        if not on_cpu:
+            raise DeviceUnavailableError("COREFACE_RUNTIME=openvino runs on COREFACE_DEVICE=cpu only.")
+        if not _is_installed():
+            raise DeviceUnavailableError(
+                "COREFACE_RUNTIME=openvino, but openvino is not installed; coreface[cpu] has it."
+            )
+    if settings.runtime is Runtime.TENSORRT and on_cpu:
+        raise DeviceUnavailableError("COREFACE_RUNTIME=tensorrt needs a GPU that computes and COREFACE_DEVICE=cuda.")
+
+
+def _obstacle_to_half(pack: Pack, settings: Settings, expected: GoldenAnswer | None, on_cpu: bool) -> str | None:
+    """Why 16 bits cannot be had, or None."""
+    if on_cpu and settings.runtime is Runtime.ONNXRUNTIME:
         return "ONNX Runtime has none on a CPU"
-    if not _is_installed():
+    if on_cpu and not _is_installed():
         return "openvino, which has it, is not installed"
     if expected is None:
         return f"pack {pack.name} has no golden answers to hold it to: install the pack again"
+    if not on_cpu:
+        return None
     # Only here and below: it may not be installed, and where it is not used its memory is saved.
     from service.runtime.openvino import has_bfloat16
 
     return None if has_bfloat16() else "this CPU does not compute in bfloat16"
 
 
+def _is_installed() -> bool:
+    return importlib.util.find_spec("openvino") is not None
+
+
+def _open_on_cpu(pack: Pack, spec: NetworkSpec, settings: Settings, *, half: bool) -> PixelNetwork:
+    if half or _prefers_openvino(pack, spec, settings):
+        return _open_in_openvino(pack, spec, settings, half=half)
+    return on_pixels(load_model(pack, spec, threads=threads_per_pass(settings)), spec.input_range)
+
+
 def _prefers_openvino(pack: Pack, spec: NetworkSpec, settings: Settings) -> bool:
     """In float32."""
-    if settings.runtime is Runtime.OPENVINO and not _is_installed():
-        raise DeviceUnavailableError("COREFACE_RUNTIME=openvino, but openvino is not installed; coreface[cpu] has it.")
     if settings.runtime is Runtime.AUTO:
         return _is_installed() and _SLOW_IN_ONNX_RUNTIME in pack.read_model(spec)
     return settings.runtime is Runtime.OPENVINO
 
 
-def _is_installed() -> bool:
-    return importlib.util.find_spec("openvino") is not None
-
-
-def _open_in_onnx_runtime(
-    pack: Pack, spec: NetworkSpec, settings: Settings, expected: GoldenAnswer | None
-) -> PixelNetwork:
-    session = load_model(pack, spec, device=settings.device, threads=threads_per_pass(settings))
-    return _held_to(expected, FLOAT32_DRIFT, on_pixels(session, spec.input_range), spec)
-
-
-def _open_in_openvino(
-    pack: Pack, spec: NetworkSpec, settings: Settings, expected: GoldenAnswer | None, *, half: bool
-) -> PixelNetwork:
+def _open_in_openvino(pack: Pack, spec: NetworkSpec, settings: Settings, *, half: bool) -> PixelNetwork:
     from service.runtime.openvino import OpenVinoNetwork
 
     model = pack.read_model(spec)
     require_self_contained(model, spec.file)
-    network = OpenVinoNetwork(
+    return OpenVinoNetwork(
         model,
         spec.file,
         spec.input_range,
@@ -136,8 +152,18 @@ def _open_in_openvino(
         threads=settings.threads or usable_cores(),
         passes=parallel_passes(settings),
     )
-    half_drift = HALF_DETECTOR_DRIFT if isinstance(spec, DetectorSpec) else HALF_EMBEDDER_DRIFT
-    return _held_to(expected, half_drift if half else FLOAT32_DRIFT, network, spec)
+
+
+def _open_on_gpu(pack: Pack, spec: NetworkSpec, settings: Settings, *, half: bool) -> PixelNetwork:
+    model = pack.read_model(spec)
+    require_self_contained(model, spec.file)
+    return open_on_gpu(
+        with_pixel_input(in_float16(model) if half else model, spec.input_range),
+        spec.file,
+        precision="float16" if half else "float32",
+        tensorrt_cache=settings.tensorrt_path if settings.runtime is Runtime.TENSORRT else None,
+        canvas=isinstance(spec, DetectorSpec),
+    )
 
 
 def _held_to(

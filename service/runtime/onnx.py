@@ -1,10 +1,9 @@
-"""ONNX Runtime behind the `InferenceSession` seam. The only importer of onnxruntime."""
+"""ONNX Runtime on the CPU behind the `InferenceSession` seam. It and `gpu` alone import onnxruntime."""
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,15 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-from service.errors import DeviceUnavailableError, InferenceFailedError, OutOfMemoryError, PackError
+from service.errors import PackError
 from service.runtime.external_data import require_self_contained
-from service.runtime.failures import first_line, is_out_of_memory
+from service.runtime.failures import failure_of, first_line
 from service.runtime.manifest import ModelFile
 from service.runtime.pack import Pack
-from service.settings import Device
 
 CPU_PROVIDER = "CPUExecutionProvider"
-CUDA_PROVIDER = "CUDAExecutionProvider"
 
-_RUNTIME_ERRORS: tuple[type[Exception], ...] = (
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     native.EPFail,
     native.EngineError,
     native.Fail,
@@ -33,12 +30,11 @@ _RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     native.NoModel,
     native.NotImplemented,
     native.RuntimeException,
+    RuntimeError,
     ValueError,
     MemoryError,
 )
 _ERRORS_ONLY = 3
-
-_logger = logging.getLogger(__name__)
 
 
 class OnnxSession:
@@ -63,87 +59,39 @@ class OnnxSession:
         """All outputs in the order of the file. Raises `InferenceFailedError`, `OutOfMemoryError`."""
         try:
             outputs = self._session.run(None, dict(inputs))
-        except _RUNTIME_ERRORS as error:
-            reason = f"{self._name} failed on {self.provider}: {first_line(error)}"
-            failure = OutOfMemoryError if is_out_of_memory(error) else InferenceFailedError
-            raise failure(reason) from error
+        except RUNTIME_ERRORS as error:
+            raise failure_of(error, self._name, self.provider) from error
         return [np.asarray(output) for output in outputs]
 
 
-def load_model(pack: Pack, model: ModelFile, *, device: Device, threads: int) -> OnnxSession:
-    """Load a network of a pack. The bytes that are run are those whose digest was checked.
+def load_model(pack: Pack, model: ModelFile, *, threads: int) -> OnnxSession:
+    """Load a network of a pack, on the CPU. The bytes that are run are those whose digest was checked.
 
-    `threads`: threads of one forward pass, 0 for all cores that this process may use. With `cuda` the CUDA
-    provider must really run; `auto` falls back to the CPU and logs why.
-    Raises `PackError` for a file that has another digest or is no self-contained ONNX network,
-    `DeviceUnavailableError`.
+    `threads`: threads of one forward pass, 0 for all cores that this process may use.
+    Raises `PackError` for a file that has another digest or is no self-contained ONNX network.
     """
-    return _load(pack.read_model(model), model.file, device, threads)
+    return _load(pack.read_model(model), model.file, threads)
 
 
-def load_session(path: Path, *, device: Device, threads: int) -> OnnxSession:
+def load_session(path: Path, *, threads: int) -> OnnxSession:
     """The same for a file that is part of no pack yet."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise PackError(f"{path.name} cannot be read: {error.strerror}.") from error
-    return _load(content, path.name, device, threads)
+    return _load(content, path.name, threads)
 
 
-def _load(model: bytes, name: str, device: Device, threads: int) -> OnnxSession:
+def _load(model: bytes, name: str, threads: int) -> OnnxSession:
     require_self_contained(model, name)
-    if device is Device.CUDA or (device is Device.AUTO and cuda_is_offered()):
-        session, reason = _open_on_cuda(model, name, threads)
-        if session is not None:
-            return OnnxSession(session, name)
-        if device is Device.CUDA:
-            raise DeviceUnavailableError(
-                f"The device is set to cuda, but {CUDA_PROVIDER} does not run: {reason} "
-                "Install coreface[gpu] and a CUDA driver, or set COREFACE_DEVICE=cpu."
-            )
-        _logger.warning("device auto: %s runs on the CPU, because CUDA does not run: %s", name, reason)
-    return OnnxSession(_open(model, name, threads, [CPU_PROVIDER]), name)
+    return OnnxSession(open_session(model, name, [CPU_PROVIDER], threads=threads), name)
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def is_gpu(provider: str) -> bool:
-    return provider == CUDA_PROVIDER
-
-
-def cuda_is_offered() -> bool:
-    """Whether this build of ONNX Runtime could try CUDA."""
-    return CUDA_PROVIDER in available_providers()
-
-
-def available_providers() -> tuple[str, ...]:
-    """The execution providers this build of ONNX Runtime could try, best first. A provider in this list may
-    still fail to start; `OnnxSession.provider` says what really runs."""
-    return tuple(onnxruntime.get_available_providers())
-
-
-def _open_on_cuda(model: bytes, name: str, threads: int) -> tuple[onnxruntime.InferenceSession | None, str]:
-    """The session, or None and the reason. ONNX Runtime itself falls back to the CPU without an error."""
-    if not cuda_is_offered():
-        return None, "this build of ONNX Runtime has no CUDA."
-    onnxruntime.preload_dlls()
-    # TF32 would round the inputs of every convolution to 10 bits, and templates must agree across devices.
-    options = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
-    try:
-        session = _open(model, name, threads, [(CUDA_PROVIDER, options), CPU_PROVIDER])
-    except PackError as error:
-        return None, error.detail
-    if CUDA_PROVIDER not in session.get_providers():
-        return None, "the CUDA libraries or the driver could not be loaded."
-    return session, ""
-
-
-def _open(model: bytes, name: str, threads: int, providers: list[Any]) -> onnxruntime.InferenceSession:
+def open_session(
+    model: bytes, name: str, providers: Sequence[Any], *, threads: int = 0
+) -> onnxruntime.InferenceSession:
+    """On the first of `providers` (names, or names with options) that starts; which one did, the session says. Raises
+    `PackError` for what ONNX Runtime refuses, with the file's `name`."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
@@ -151,6 +99,13 @@ def _open(model: bytes, name: str, threads: int, providers: list[Any]) -> onnxru
     # Threads that wait busily would take the cores from the decoders and from other processes of the machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(model, sess_options=options, providers=providers)
-    except _RUNTIME_ERRORS as error:
+        return onnxruntime.InferenceSession(model, sess_options=options, providers=list(providers))
+    except RUNTIME_ERRORS as error:
         raise PackError(f"ONNX Runtime refuses {name}: {first_line(error)}") from error
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

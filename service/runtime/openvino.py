@@ -13,8 +13,8 @@ import openvino
 from numpy.typing import NDArray
 from openvino.preprocess import ColorFormat, PrePostProcessor
 
-from service.errors import InferenceFailedError, OutOfMemoryError, PackError
-from service.runtime.failures import first_line, is_out_of_memory
+from service.errors import PackError
+from service.runtime.failures import failure_of, first_line
 from service.runtime.manifest import InputRange
 
 _DEVICE = "CPU"
@@ -65,8 +65,7 @@ class OpenVinoNetwork:
             # Copied: the request's own memory is written over by the next pass.
             return [request.get_output_tensor(output).data.copy() for output in self._outputs]
         except (RuntimeError, MemoryError) as error:
-            failure = OutOfMemoryError if is_out_of_memory(error) else InferenceFailedError
-            raise failure(f"{self._name} failed on {self.provider}: {first_line(error)}") from error
+            raise failure_of(error, self._name, self.provider) from error
         finally:
             self._idle.put(request)
 

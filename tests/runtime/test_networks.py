@@ -17,6 +17,7 @@ from service.runtime.onnx import CPU_PROVIDER
 from service.runtime.pack import GOLDEN_FILE, Pack, load_pack
 from service.settings import Device, Settings
 from tests.packs.conftest import aggregator, definitions, packs_path, wheel  # noqa: F401
+from tests.runtime.gpus import StubSession, gpu  # noqa: F401
 
 FLOAT32, HALF = "OpenVINO CPU float32", "OpenVINO CPU bfloat16"
 
@@ -122,3 +123,63 @@ def test_the_golden_answers_of_the_shipped_packs_are_kept(name: str, request: py
     for spec in (shipped.manifest.detector, shipped.manifest.embedder):
         for runtime, precision in (("onnxruntime", "float32"), ("openvino", "float32"), ("openvino", "half")):
             open_network(shipped, spec, Settings(device=Device.CPU, runtime=runtime, precision=precision))
+
+
+class TestOnAGpu:
+    """The settings' device is `auto` where it is not named."""
+
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            ({}, "CUDAExecutionProvider float16"),
+            ({"device": "cuda"}, "CUDAExecutionProvider float16"),
+            ({"precision": "float32"}, "CUDAExecutionProvider float32"),
+            ({"runtime": "onnxruntime"}, "CUDAExecutionProvider float16"),
+            ({"runtime": "tensorrt", "precision": "half"}, "TensorrtExecutionProvider float16"),
+        ],
+    )
+    def test_it_is_used(
+        self,
+        pack: Pack,
+        gpu: type[StubSession],  # noqa: F811
+        tmp_path: Path,
+        values: dict[str, str],
+        expected: str,
+    ) -> None:
+        settings = Settings(state_dir=tmp_path, **values)
+        for spec in (pack.manifest.detector, pack.manifest.embedder):
+            assert open_network(pack, spec, settings).provider == expected
+        assert not networks.runs_on_cpu(settings)
+        assert networks.parallel_passes(settings) == 1
+
+    def test_openvino_is_of_the_cpu(self, pack: Pack, gpu: type[StubSession]) -> None:  # noqa: F811
+        with pytest.raises(DeviceUnavailableError, match="COREFACE_DEVICE=cpu only"):
+            open_network(pack, pack.manifest.embedder, Settings(runtime="openvino"))
+        assert provider(pack, runtime="openvino", precision="float32") == FLOAT32
+
+    def test_a_gpu_that_computes_something_else_does_not_start(self, pack: Pack, gpu: type[StubSession]) -> None:  # noqa: F811
+        bend_golden(pack, 1.5)
+        for precision in ("auto", "half", "float32"):
+            with pytest.raises(DriftError, match="CUDAExecutionProvider"):
+                open_network(pack, pack.manifest.embedder, Settings(precision=precision))
+
+    def test_too_coarse_a_half_falls_back_to_float32(
+        self,
+        pack: Pack,
+        gpu: type[StubSession],  # noqa: F811
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(networks, "HALF_EMBEDDER_DRIFT", 1e-9)
+        assert open_network(pack, pack.manifest.embedder, Settings()).provider == "CUDAExecutionProvider float32"
+
+    def test_one_that_does_not_compute_is_passed_over_or_refused(
+        self,
+        pack: Pack,
+        gpu: type[StubSession],  # noqa: F811
+    ) -> None:
+        gpu.working = ()
+        assert open_network(pack, pack.manifest.embedder, Settings()).provider == HALF
+        with pytest.raises(DeviceUnavailableError, match="set to cuda, but CUDAExecutionProvider does not run"):
+            open_network(pack, pack.manifest.embedder, Settings(device="cuda"))
+        with pytest.raises(DeviceUnavailableError, match="COREFACE_RUNTIME=tensorrt needs a GPU"):
+            open_network(pack, pack.manifest.embedder, Settings(runtime="tensorrt"))

@@ -1,9 +1,8 @@
-"""Sessions: devices that really run, files that stand alone, errors of one kind."""
+"""Sessions: files that stand alone, errors of one kind."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import threading
 from pathlib import Path
 
@@ -11,21 +10,16 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from service.errors import DeviceUnavailableError, InferenceFailedError, OutOfMemoryError, PackError
+from service.errors import InferenceFailedError, OutOfMemoryError, PackError
 from service.runtime.onnx import (
     CPU_PROVIDER,
-    CUDA_PROVIDER,
     OnnxSession,
-    available_providers,
     load_model,
     load_session,
 )
 from service.runtime.pack import load_pack
-from service.settings import Device
 from tests.runtime.networks import doubling_network, with_external_data, write_network
 from tests.runtime.packs import manifest_values, write_pack
-
-HAS_CUDA = CUDA_PROVIDER in onnxruntime.get_available_providers()
 
 
 @pytest.fixture
@@ -34,7 +28,7 @@ def network(tmp_path: Path) -> Path:
 
 
 def test_runs_on_the_cpu(network: Path) -> None:
-    session = load_session(network, device=Device.CPU, threads=1)
+    session = load_session(network, threads=1)
     assert session.provider == CPU_PROVIDER
     assert session.input_names == ("values",)
     [doubled] = session.run({"values": np.ones((3, 4), np.float32)})
@@ -42,7 +36,7 @@ def test_runs_on_the_cpu(network: Path) -> None:
 
 
 def test_one_session_serves_many_threads(network: Path) -> None:
-    session = load_session(network, device=Device.CPU, threads=2)
+    session = load_session(network, threads=2)
     wrong: list[int] = []
 
     def work(number: int) -> None:
@@ -70,7 +64,7 @@ def test_one_session_serves_many_threads(network: Path) -> None:
     ids=["none", "another name", "another width", "another type"],
 )
 def test_inputs_that_do_not_fit_are_a_failed_inference(network: Path, inputs: dict[str, np.ndarray]) -> None:
-    session = load_session(network, device=Device.CPU, threads=1)
+    session = load_session(network, threads=1)
     with pytest.raises(InferenceFailedError, match=r"doubling\.onnx"):
         session.run(inputs)
 
@@ -79,7 +73,7 @@ def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(np.full(4, 2, np.float32).tobytes())
     path = write_network(tmp_path / "outside.onnx", with_external_data(doubling_network(), "weights.bin"))
     with pytest.raises(PackError, match="external data"):
-        load_session(path, device=Device.CPU, threads=1)
+        load_session(path, threads=1)
 
 
 def test_a_network_of_a_pack_is_run_from_the_bytes_that_were_checked(tmp_path: Path) -> None:
@@ -89,13 +83,13 @@ def test_a_network_of_a_pack_is_run_from_the_bytes_that_were_checked(tmp_path: P
     write_pack(tmp_path, values)
     (tmp_path / "embedder.onnx").write_bytes(content)
     pack = load_pack(tmp_path)
-    session = load_model(pack, pack.manifest.embedder, device=Device.CPU, threads=1)
+    session = load_model(pack, pack.manifest.embedder, threads=1)
     assert session.input_names == ("values",)
     other = bytearray(content)
     other[-1] ^= 1
     (tmp_path / "embedder.onnx").write_bytes(other)
     with pytest.raises(PackError, match="sha256"):
-        load_model(pack, pack.manifest.embedder, device=Device.CPU, threads=1)
+        load_model(pack, pack.manifest.embedder, threads=1)
 
 
 def test_external_data_of_a_pack_is_refused_whatever_its_digest(tmp_path: Path) -> None:
@@ -107,7 +101,7 @@ def test_external_data_of_a_pack_is_refused_whatever_its_digest(tmp_path: Path) 
     (tmp_path / "weights.bin").write_bytes(np.full(4, 2, np.float32).tobytes())
     pack = load_pack(tmp_path)
     with pytest.raises(PackError, match="external data"):
-        load_model(pack, pack.manifest.embedder, device=Device.CPU, threads=1)
+        load_model(pack, pack.manifest.embedder, threads=1)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\x01\x02", b"not a network", b"\x08\x0a"])
@@ -115,30 +109,12 @@ def test_what_is_no_network_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(content)
     with pytest.raises(PackError):
-        load_session(path, device=Device.CPU, threads=1)
+        load_session(path, threads=1)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PackError):
-        load_session(tmp_path / "absent.onnx", device=Device.CPU, threads=1)
-
-
-@pytest.mark.skipif(HAS_CUDA, reason="this build of ONNX Runtime has CUDA")
-def test_cuda_refuses_to_start_where_the_build_has_none(network: Path) -> None:
-    with pytest.raises(DeviceUnavailableError, match="no CUDA"):
-        load_session(network, device=Device.CUDA, threads=1)
-
-
-class SilentlyFallenBack:
-    """What ONNX Runtime hands out when the CUDA libraries cannot be loaded: a session on the CPU, no error."""
-
-    def __init__(self, model: bytes, *, providers: list[object], **options: object) -> None:
-        self._session = onnxruntime.capi.onnxruntime_inference_collection.InferenceSession(
-            model, providers=[CPU_PROVIDER], **options
-        )
-        self.get_providers = self._session.get_providers
-        self.get_inputs = self._session.get_inputs
-        self.run = self._session.run
+        load_session(tmp_path / "absent.onnx", threads=1)
 
 
 @pytest.mark.parametrize(
@@ -163,28 +139,3 @@ def test_memory_that_ran_out_has_an_error_of_its_own(network: Path, told: Except
     session = OnnxSession(Exhausted(onnxruntime.InferenceSession(network.read_bytes())), "network.onnx")
     with pytest.raises(OutOfMemoryError, match=r"network\.onnx"):
         session.run({})
-
-
-@pytest.fixture
-def broken_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA_PROVIDER, CPU_PROVIDER])
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", SilentlyFallenBack)
-
-
-@pytest.mark.usefixtures("broken_cuda")
-def test_cuda_refuses_to_start_when_only_the_cpu_really_runs(network: Path) -> None:
-    with pytest.raises(DeviceUnavailableError, match="could not be loaded"):
-        load_session(network, device=Device.CUDA, threads=1)
-
-
-@pytest.mark.usefixtures("broken_cuda")
-def test_auto_falls_back_and_says_so(network: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        session = load_session(network, device=Device.AUTO, threads=1)
-    assert session.provider == CPU_PROVIDER
-    assert "runs on the CPU" in caplog.text
-
-
-def test_available_providers_name_the_cpu() -> None:
-    assert CPU_PROVIDER in available_providers()

@@ -14,7 +14,6 @@ from service.runtime.manifest import InputRange
 from service.runtime.networks import on_pixels
 from service.runtime.onnx import load_session
 from service.runtime.openvino import OpenVinoNetwork, has_bfloat16
-from service.settings import Device
 from tests.packs.tiny_networks import recogniser, scrfd_like, yunet_like
 
 RANGES = [InputRange(color_order="bgr", mean=0.0, std=1.0), InputRange(color_order="rgb", mean=127.5, std=128.0)]
@@ -35,7 +34,7 @@ def test_the_same_answers_as_onnx_runtime(
 ) -> None:
     path = tmp_path / "network.onnx"
     path.write_bytes(model)
-    reference = on_pixels(load_session(path, device=Device.CPU, threads=1), input_range)
+    reference = on_pixels(load_session(path, threads=1), input_range)
     network: PixelNetwork = OpenVinoNetwork(model, path.name, input_range, half=False, threads=2)
     for batch in batches:
         images = pictures(batch, side)

@@ -26,7 +26,6 @@ from models.training.configuration import TrainingConfig, read_config
 from service.calibration.error_rates import ErrorRates
 from service.runtime.onnx import load_session
 from service.runtime.pack import Pack
-from service.settings import Device
 
 _CONFIG = Path(__file__).parents[2] / "aggregation" / "configs" / "default.toml"
 _KIND_VERSIONS = 1
@@ -69,7 +68,7 @@ def _write_report(pack: Pack, config: TrainingConfig, options: argparse.Namespac
             show(number + 1, len(MAIN))
     quality = norm_quality(test)
     path = pack.model_path(pack.manifest.aggregator)
-    session = load_session(path, device=Device.CPU, threads=1)
+    session = load_session(path, threads=1)
     report = PackReport(
         pack=pack.name,
         fingerprint=pack.fingerprint,

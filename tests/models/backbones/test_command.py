@@ -13,7 +13,6 @@ from models.backbones.command import main
 from models.backbones.iresnet import Family, IResNet
 from service.runtime.onnx import load_session
 from service.runtime.pack import load_pack
-from service.settings import Device
 from service.vision.embedding import OnnxFaceEmbedder
 from service.vision.pixel_network import SessionOnPixels
 from service.vision.pixel_range import PixelRange
@@ -41,7 +40,7 @@ def test_a_checkpoint_becomes_a_pack_that_embeds_as_the_network_does(
     spec = pack.manifest.embedder
     assert spec.input_range.color_order == colours
     faces = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), dtype=np.uint8)
-    session = load_session(pack.model_path(spec), device=Device.CPU, threads=0)
+    session = load_session(pack.model_path(spec), threads=0)
     pixel_range = PixelRange(color_order=spec.input_range.color_order, mean=127.5, std=127.5)
     embeddings = OnnxFaceEmbedder(SessionOnPixels(session, pixel_range), width=512, batch_size=2).embed(faces)
     ordered = faces if colours == "bgr" else np.stack([cv2.cvtColor(face, cv2.COLOR_BGR2RGB) for face in faces])

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from models.export.parity import PARITY_COSINE, lowest_parity_cosine
 from service.runtime.onnx import OnnxSession, load_session
-from service.settings import Device
 from tests.models.sets import random_sets
 
 PACKS = Path(__file__).parents[3] / "models" / "packs"
@@ -27,7 +26,7 @@ def pack(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def session(pack: str) -> OnnxSession:
-    return load_session(PACKS / pack / "aggregator.onnx", device=Device.CPU, threads=1)
+    return load_session(PACKS / pack / "aggregator.onnx", threads=1)
 
 
 Outputs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -141,7 +140,7 @@ def test_one_sample_is_its_own_core(pack: str, session: OnnxSession) -> None:
 
 
 def test_a_lone_sample_keeps_its_direction_in_the_untrained_mean() -> None:
-    session = load_session(PACKS / "insightface" / "aggregator.onnx", device=Device.CPU, threads=1)
+    session = load_session(PACKS / "insightface" / "aggregator.onnx", threads=1)
     embeddings, norms, valid = draw("insightface", 0, 1)
     template, *_ = run(session, embeddings, norms, valid)
     assert float(template[0] @ embeddings[0, 0]) >= 1 - 1e-6

@@ -1,0 +1,187 @@
+"""Networks on a GPU, with sessions on the CPU that say they are on one."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.errors import DeviceUnavailableError, InferenceFailedError, OutOfMemoryError, PackError
+from service.runtime.device_graph import PIXELS, with_pixel_input
+from service.runtime.gpu import (
+    CUDA_PROVIDER,
+    TENSORRT_PROVIDER,
+    GpuNetwork,
+    is_gpu,
+    obstacle_to_cuda,
+    open_on_gpu,
+    padded_batch,
+    pinned_memory,
+)
+from service.runtime.manifest import InputRange
+from service.runtime.onnx import CPU_PROVIDER, open_session
+from service.vision.pixel_network import SessionOnPixels
+from service.vision.pixel_range import PixelRange
+from tests.packs.tiny_networks import recogniser
+from tests.runtime.gpus import StubSession, gpu  # noqa: F401
+
+RANGE = InputRange(color_order="rgb", mean=127.5, std=127.5)
+MODEL = with_pixel_input(recogniser(), RANGE)
+
+
+def pictures(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 112, 112, 3), dtype=np.uint8)
+
+
+def network() -> GpuNetwork:
+    return GpuNetwork(open_session(MODEL, "embedder.onnx", [CPU_PROVIDER], threads=1), "embedder.onnx", "float32")
+
+
+@pytest.fixture(scope="module")
+def shared() -> GpuNetwork:
+    return network()
+
+
+@pytest.mark.parametrize(("count", "padded"), [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (31, 32), (33, 64)])
+def test_batches_are_filled_up_to_powers_of_two(count: int, padded: int) -> None:
+    assert padded_batch(count) == padded
+
+
+@settings(deadline=None)
+@given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=4), seed=st.integers(0, 100))
+def test_what_fills_a_batch_up_is_in_no_answer(shared: GpuNetwork, counts: list[int], seed: int) -> None:
+    for count in counts:
+        images = pictures(count, seed)
+        [found] = shared.run(images)
+        one_by_one = np.concatenate([shared.run(image[None])[0] for image in images])
+        assert len(found) == count
+        np.testing.assert_allclose(found, one_by_one, rtol=1e-5, atol=1e-6)
+
+
+def test_it_answers_what_the_session_on_the_cpu_answers(shared: GpuNetwork, tmp_path: Path) -> None:
+    class Plain:
+        provider = CPU_PROVIDER
+        input_names = ("data",)
+
+        def __init__(self) -> None:
+            self._session = onnxruntime.InferenceSession(recogniser(), providers=[CPU_PROVIDER])
+            self.input_names = (self._session.get_inputs()[0].name,)
+
+        def run(self, inputs: Any) -> list[np.ndarray]:
+            return self._session.run(None, inputs)
+
+    reference = SessionOnPixels(Plain(), PixelRange(RANGE.color_order, RANGE.mean, RANGE.std))
+    for count in (1, 3, 4):
+        np.testing.assert_allclose(shared.run(pictures(count))[0], reference.run(pictures(count))[0], rtol=1e-4)
+
+
+def test_an_answer_stays_when_the_next_pass_writes_its_own(shared: GpuNetwork) -> None:
+    [first] = shared.run(pictures(2, 1))
+    kept = first.copy()
+    shared.run(pictures(2, 2))
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_many_threads_share_one_network(shared: GpuNetwork) -> None:
+    expected = {seed: shared.run(pictures(3, seed))[0] for seed in range(6)}
+    wrong: list[int] = []
+
+    def work(seed: int) -> None:
+        answers = [shared.run(pictures(3, seed))[0] for _ in range(10)]
+        wrong.extend(seed for answer in answers if not np.array_equal(answer, expected[seed]))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in expected]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_images_that_do_not_fit_are_a_failed_inference() -> None:
+    made = network()
+    with pytest.raises(InferenceFailedError, match=r"embedder\.onnx failed on CPUExecutionProvider float32"):
+        made.run(np.zeros((1, 64, 64, 3), np.uint8))
+    assert len(made.run(pictures(1))[0]) == 1
+
+
+def test_memory_that_ran_out_has_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = network()
+
+    def exhausted(*_arguments: object, **_options: object) -> None:
+        raise onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException("CUDA failure 2: out of memory")
+
+    monkeypatch.setattr(made._session, "run_with_iobinding", exhausted)
+    with pytest.raises(OutOfMemoryError):
+        made.run(pictures(1))
+
+
+def test_cuda_really_runs(gpu: type[StubSession]) -> None:  # noqa: F811
+    assert obstacle_to_cuda() is None
+    made = open_on_gpu(MODEL, "embedder.onnx", precision="float16", tensorrt_cache=None)
+    assert made.provider == "CUDAExecutionProvider float16"
+    assert is_gpu(made.provider)
+    assert len(made.run(pictures(3))[0]) == 3
+    (name, options), last = gpu.opened[-1]
+    assert (name, last) == (CUDA_PROVIDER, CPU_PROVIDER)
+    assert options["use_tf32"] == "0"
+
+
+def test_a_build_without_cuda() -> None:
+    obstacle_to_cuda.cache_clear()
+    if CUDA_PROVIDER in onnxruntime.get_available_providers():
+        pytest.skip("this build of ONNX Runtime has CUDA")
+    assert obstacle_to_cuda() == "this build of ONNX Runtime has no CUDA."
+    assert pinned_memory() is None
+
+
+def test_onnx_runtime_falls_back_without_a_word(gpu: type[StubSession]) -> None:  # noqa: F811
+    gpu.working = ()
+    assert obstacle_to_cuda() == "the CUDA libraries or the driver could not be loaded."
+    with pytest.raises(DeviceUnavailableError, match="runs on CPUExecutionProvider, not on CUDAExecutionProvider"):
+        open_on_gpu(MODEL, "embedder.onnx", precision="float32", tensorrt_cache=None)
+
+
+def test_a_device_that_fails_its_first_pass(gpu: type[StubSession], monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    def broken(*_arguments: object) -> None:
+        raise onnxruntime.capi.onnxruntime_pybind11_state.Fail("CUDA failure 999: unknown error")
+
+    monkeypatch.setattr(gpu, "run", broken, raising=False)
+    obstacle = obstacle_to_cuda()
+    assert obstacle is not None and "CUDA failure 999" in obstacle
+
+
+def test_a_file_that_onnx_runtime_refuses(gpu: type[StubSession]) -> None:  # noqa: F811
+    with pytest.raises(PackError, match=r"embedder\.onnx"):
+        open_on_gpu(b"nothing", "embedder.onnx", precision="float32", tensorrt_cache=None)
+
+
+@pytest.mark.parametrize(("canvas", "sides"), [(False, ("112", "112", "112")), (True, ("32", "320", "640"))])
+def test_tensorrt_keeps_its_engines_and_knows_the_shapes(
+    gpu: type[StubSession],  # noqa: F811
+    tmp_path: Path,
+    canvas: bool,
+    sides: tuple[str, ...],
+) -> None:
+    cache = tmp_path / "state" / "tensorrt"
+    made = open_on_gpu(MODEL, "embedder.onnx", precision="float16", tensorrt_cache=cache, canvas=canvas)
+    assert made.provider == "TensorrtExecutionProvider float16"
+    assert is_gpu(made.provider)
+    assert cache.stat().st_mode & 0o777 == 0o700
+    (name, options), (second, _), last = gpu.opened[-1]
+    assert (name, second, last) == (TENSORRT_PROVIDER, CUDA_PROVIDER, CPU_PROVIDER)
+    assert options["trt_engine_cache_path"] == options["trt_timing_cache_path"] == str(cache)
+    shapes = [options[f"trt_profile_{which}_shapes"] for which in ("min", "opt", "max")]
+    assert shapes == [f"{PIXELS}:{images}x{side}x{side}x3" for images, side in zip((1, 16, 32), sides, strict=True)]
+
+
+def test_tensorrt_that_cannot_be_loaded(gpu: type[StubSession], tmp_path: Path) -> None:  # noqa: F811
+    gpu.working = (CUDA_PROVIDER,)
+    with pytest.raises(DeviceUnavailableError, match="not on TensorrtExecutionProvider"):
+        open_on_gpu(MODEL, "embedder.onnx", precision="float32", tensorrt_cache=tmp_path)
