@@ -43,7 +43,7 @@ FACES = {
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("insightface")]
 
 
-@pytest.fixture(scope="module", params=[Runtime.AUTO, Runtime.ONNXRUNTIME, Runtime.OPENVINO][1:])
+@pytest.fixture(scope="module", params=[Runtime.ONNXRUNTIME, Runtime.OPENVINO])
 def ours(zoo_pack_path: Path, request: pytest.FixtureRequest) -> tuple[FaceDetector, FaceEmbedder]:
     settings = Settings(device=Device.CPU, runtime=request.param, precision=Precision.FLOAT32)
     pack = load_pack(zoo_pack_path)
