@@ -174,6 +174,15 @@ class TemplateStore(Protocol):
         """The live templates of a subject, the one that expires first first."""
         ...
 
+    async def list_page(self, cursor: int, limit: int) -> tuple[list[Template], int]:
+        """Some of the live templates, about `limit`, and the cursor of the next page; 0 begins and ends. All that are
+        there from the first page to the last are listed, some perhaps twice."""
+        ...
+
+    async def expire(self, template_id: str, seconds: float) -> Template:
+        """Let it end in so many seconds, unless it would sooner. Raises as `get`."""
+        ...
+
     async def put(self, template: Template, set_key: str, material: SampleMaterial) -> Template:
         """Keep it with what it was made of, and point the set at it. Answers the template now kept for the set: an
         equal one that was stored first wins."""

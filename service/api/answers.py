@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from service.types import RejectionReason, SampleReport
+from service.types import RejectionReason, SampleReport, Template
 
 
 class SampleEntry(BaseModel):
@@ -78,6 +78,22 @@ class SubjectTemplateEntry(BaseModel):
     created_at: datetime
     expires_at: datetime
     samples: int = Field(description="Distinct samples it was made of.")
+
+
+class ListedTemplateEntry(SubjectTemplateEntry):
+    subject: str | None
+    quality: float | None = Field(description="The template norm on the pack's scale, 0..100; null: no scale.")
+    consistent: bool | None = Field(description="Whether all faces of the upload look like one person's.")
+
+
+class TemplatesAnswer(BaseModel):
+    templates: list[ListedTemplateEntry] = Field(description="In no order; about as many as asked for, or none.")
+    next_cursor: str | None = Field(description="For the next page; null: there is none.")
+
+
+class ExpiryAnswer(BaseModel):
+    template_id: str
+    expires_at: datetime
 
 
 class SubjectAnswer(BaseModel):
@@ -274,6 +290,19 @@ def sample_entry(report: SampleReport) -> SampleEntry:
         seconds=report.seconds,
         core_rank=report.core_rank,
         weight=report.weight,
+    )
+
+
+def listed_template(template: Template) -> ListedTemplateEntry:
+    return ListedTemplateEntry(
+        template_id=template.template_id,
+        fingerprint=template.fingerprint,
+        created_at=instant(template.created_at),
+        expires_at=instant(template.expires_at),
+        samples=len(template.sample_digests),
+        subject=template.subject,
+        quality=template.quality,
+        consistent=template.is_consistent,
     )
 
 

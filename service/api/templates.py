@@ -1,14 +1,24 @@
-"""/v1/templates: create, look at, erase."""
+"""/v1/templates: create, list, look at, let expire, erase."""
 
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.access.callers import Caller, Scope
 from service.api.access import CurrentCaller, allowing
-from service.api.answers import StoredTemplateAnswer, TemplateAnswer, encode_base64, instant, sample_entry
+from service.api.answers import (
+    ExpiryAnswer,
+    StoredTemplateAnswer,
+    TemplateAnswer,
+    TemplatesAnswer,
+    encode_base64,
+    instant,
+    listed_template,
+    sample_entry,
+)
 from service.api.bodies import Include
 from service.api.dependencies import Parts, TenantParts, refuse_under_load
 from service.api.disconnection import run_while_connected
@@ -165,6 +175,50 @@ async def draw_template(request: Request, template_id: str, parts: Parts, caller
     picture = await run_while_connected(request, parts.creator.draw(template_id, sent.samples))
     parts.metrics.picture_answered()
     return Response(picture, media_type="image/png")
+
+
+@router.get(
+    "",
+    responses=problems(InvalidRequestError, StoreUnavailableError),
+    summary="List templates",
+    dependencies=[_WRITE],
+)
+async def list_templates(
+    parts: Parts,
+    cursor: Annotated[str, Query(pattern=r"^[0-9]{1,19}$", description="`next_cursor` of the page before.")] = "0",
+    limit: Annotated[int, Query(ge=1, le=200, description="About how many at once.")] = 50,
+) -> TemplatesAnswer:
+    """Those of the caller's tenant, page by page, in no order. All that are there from the first page to the last are
+    listed; one may come twice when others come and go meanwhile. A page may be empty and not the last."""
+    templates, after = await parts.store.list_page(int(cursor), limit)
+    return TemplatesAnswer(
+        templates=[listed_template(template) for template in templates],
+        next_cursor=str(after) if after else None,
+    )
+
+
+@router.put(
+    "/{template_id}/expiry",
+    responses=problems(
+        InvalidRequestError, TemplateNotFoundError, TemplateErasedError, StoreUnavailableError, AuditUnavailableError
+    ),
+    summary="Let a template expire sooner",
+    dependencies=[_WRITE],
+)
+async def expire_template(
+    request: Request,
+    template_id: str,
+    parts: Parts,
+    caller: CurrentCaller,
+    seconds: Annotated[int, Query(ge=1, le=10**9, description="From now.")],
+) -> ExpiryAnswer:
+    """Its life ends in so many seconds, unless it would sooner: nothing is kept longer than was said when it was made.
+    Sealed templates that were handed out keep their end."""
+    template = await parts.store.expire(known_template_id(template_id), seconds)
+    expires_at = instant(template.expires_at)
+    entry = {"template_id": template_id, "expires_at": expires_at.isoformat()}
+    parts.audit.note(request, caller, Event.TEMPLATE_EXPIRY_SET, entry)
+    return ExpiryAnswer(template_id=template_id, expires_at=expires_at)
 
 
 @router.get(

@@ -28,6 +28,7 @@ Entry = Mapping[str, object]
 class Event(StrEnum):
     TEMPLATE_CREATED = "template.created"
     TEMPLATE_ERASED = "template.erased"
+    TEMPLATE_EXPIRY_SET = "template.expiry_set"
     TEMPLATE_UNLOCKED = "template.unlocked"
     VERIFICATION_DECIDED = "verification.decided"
     VERIFICATION_REFUSED = "verification.refused"

@@ -77,6 +77,20 @@ return 1
 """
 """KEYS: template, its new set index entry. ARGV: template as it was read, new template, id."""
 
+EXPIRE = """
+local kept = redis.call('HMGET', KEYS[1], 'sealed', 'index', 'subject')
+if kept[1] ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'sealed', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+if redis.call('GET', kept[2]) == ARGV[4] then redis.call('PEXPIRE', kept[2], ARGV[3]) end
+if kept[3] ~= '' then
+  local time = redis.call('TIME')
+  redis.call('ZADD', kept[3], 'XX', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3], ARGV[4])
+end
+return 1
+"""
+"""KEYS: template. ARGV: template as it was read, the same with its new end, what is left of its life (ms), id."""
+
 CLAIM_MARK = "claim:"
 """What the value of a claim begins with where the outcome will take its place."""
 

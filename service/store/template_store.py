@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
@@ -35,6 +37,8 @@ _MATERIAL_BYTES = 4096
 """Of one sample, or so."""
 _FEW = 8
 """Templates that are unsealed and read in less time than a thread takes to begin."""
+_MOST_SCANS = 100
+"""Of the key space, for one page: it may hold mostly other things."""
 _Decoded = TypeVar("_Decoded", Template, ComparedTemplate)
 
 
@@ -63,6 +67,7 @@ class RedisTemplateStore:
         self._erase = redis.register_script(scripts.ERASE)
         self._replace = redis.register_script(scripts.REPLACE)
         self._list = redis.register_script(scripts.LIST)
+        self._expire = redis.register_script(scripts.EXPIRE)
 
     async def find_by_set(self, set_key: str) -> Template | None:
         with reporting_failures():
@@ -150,6 +155,32 @@ class RedisTemplateStore:
             async for name in self._redis.scan_iter(match=f"{prefix}*", count=1000):
                 if await self._redis.hexists(name, "sealed"):  # else a tombstone
                     yield name.decode("ascii").removeprefix(prefix)
+
+    async def list_page(self, cursor: int, limit: int) -> tuple[list[Template], int]:
+        prefix = self._template_key("")
+        found: list[str] = []
+        with reporting_failures():
+            for _ in range(_MOST_SCANS):
+                cursor, names = await self._redis.scan(cursor, match=f"{prefix}*", count=limit)
+                found += [name.decode("ascii").removeprefix(prefix) for name in names]
+                if cursor == 0 or len(found) >= limit:
+                    break
+        kept = await self.get_many(found)  # Of an erased one nothing is left but its id.
+        return [template for template in kept.values() if isinstance(template, Template)], cursor
+
+    async def expire(self, template_id: str, seconds: float) -> Template:
+        _, key, sealed = await self._read(template_id, "sealed")
+        old = self._unseal(template_id, key, sealed)
+        expires_at = time.time() + seconds
+        if expires_at >= old.expires_at:
+            return old
+        new = replace(old, expires_at=expires_at)
+        name = self._template_key(template_id)
+        resealed = self._data_key(name, key).seal(encode_template(new), _TEMPLATE)
+        with reporting_failures():
+            done = await self._expire(keys=[name], args=[sealed, resealed, max(1, round(seconds * 1000)), template_id])
+        # Else it was erased, upgraded or given another end meanwhile.
+        return new if done else await self.get(template_id)
 
     async def replace(self, old: Template, new: Template, set_key: str) -> bool:
         """Put `new` where `old` is, under the same id and data key; False where `old` is not there any more."""

@@ -37,6 +37,7 @@ NEEDED = {
     "/v1/templates/{template_id}/lock": Scope.ADMIN,
     "/v1/subjects/{subject}": WRITE,
     "/v1/verify": VERIFY,
+    "/v1/templates/{template_id}/expiry": Scope.TEMPLATES_WRITE,
     "/v1/verify/batch": Scope.VERIFY_MANY,
     "/v1/verify/references": Scope.VERIFY_MANY,
     "/v1/packs": None,
@@ -124,6 +125,7 @@ def test_no_tenant_reaches_what_is_anothers(guarded: RunningApi, fresh_png: Fres
             send("POST", f"{url}/samples", json=samples, headers=headers),
             send("POST", f"{url}/report", json=samples, headers=headers),
             send("DELETE", f"{url}/lock", headers=headers),
+            send("PUT", f"{url}/expiry", params={"seconds": 60}, headers=headers),
             send("POST", "/v1/verify", json={"reference": side, "probe": side}, headers=headers),
             send("POST", "/v1/verify/batch", json=pairs, headers=headers),
             send("POST", "/v1/verify/references", json={"references": [side], "probe": side}, headers=headers),
@@ -146,6 +148,22 @@ def test_no_tenant_reaches_what_is_anothers(guarded: RunningApi, fresh_png: Fres
     assert guarded.client.get(f"/v1/templates/{template_id}", headers=ours).status_code == 200
     both = {"reference": side, "probe": sealed}
     assert guarded.client.post("/v1/verify", json=both, headers=ours).json()["decision"] == "match"
+
+
+def test_a_tenant_lists_its_own_templates_alone(guarded: RunningApi, fresh_png: FreshPng) -> None:
+    listing, apart = (guarded.new_key(*Scope, tenant=tenant) for tenant in ("listing", "apart"))
+    made = enrol(guarded, listing, fresh_png()).json()["template_id"]
+
+    def listed(headers: dict[str, str]) -> list[str]:
+        page = guarded.client.get("/v1/templates", params={"limit": 200}, headers=headers).json()
+        found = [entry["template_id"] for entry in page["templates"]]
+        while (cursor := page["next_cursor"]) is not None:
+            page = guarded.client.get("/v1/templates", params={"limit": 200, "cursor": cursor}, headers=headers).json()
+            found += [entry["template_id"] for entry in page["templates"]]
+        return found
+
+    assert listed(listing) == [made]
+    assert listed(apart) == []
 
 
 def test_tenants_share_no_cache_and_no_idempotency_key(guarded: RunningApi, fresh_png: FreshPng) -> None:
