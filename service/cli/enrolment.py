@@ -1,4 +1,4 @@
-"""`coreface enrol`: folders of images become templates."""
+"""`coreface enrol`: folders of images become templates, a few or a hundred thousand."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import asyncio
 import base64
 import os
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,15 +21,19 @@ from service.cli.service_options import (
     LocalOption,
     UrlOption,
 )
-from service.cli.terminal import ProgressUpdate, Terminal
+from service.cli.terminal import Terminal
 from service.errors import SetupError
 from service.types import ConsistencyPolicy, FacePolicy
 
 if TYPE_CHECKING:
-    from service.cli.service_connection import Answer, ServiceConnection
+    from service.cli.enrolment_results import EnrolmentResults
+    from service.cli.enrolment_run import EnrolmentRun
+    from service.cli.service_connection import Answer
 
-_SETS_IN_FLIGHT = 4
+SETS_IN_FLIGHT = 4
 """Enough to let a worker batch over sets."""
+EXIT_INTERRUPTED = 130
+"""As of a program that SIGINT ends."""
 
 
 def enrol(
@@ -43,65 +46,54 @@ def enrol(
     output: Annotated[
         Path | None, typer.Option("--output", help="Write the sealed template of the one set to this .coreface file.")
     ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", help="Write a row for each image to this .csv, .parquet or .jsonl file."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with --results: sets that are templates already are left out.")
+    ] = False,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, max=256, help="Sets that are sent at once.")
+    ] = SETS_IN_FLIGHT,
     as_json: JsonOption = False,
 ) -> None:
     """Create templates. Images named one by one are one set; so is a folder; a folder of folders is one set each.
 
-    Ends with 0 when every set became a template, 1 when one did not, 2 when the command could not do its work.
+    Ends with 0 when every set became a template, 1 when one did not, 2 when the command could not do its work, 130 when
+    it was interrupted.
     """
     sets = find_sample_sets(paths)
     if output is not None and len(sets) != 1:
         raise SetupError(f"--output takes one set; there are {len(sets)}.")
+    if resume and results is None:
+        raise SetupError("--resume goes on with a file of results: name it with --results.")
+    from service.cli.enrolment_results import open_results
+    from service.cli.enrolment_run import EnrolmentRun
     from service.cli.service_connection import connect_in_process, connect_to_service
 
     policies = {"face_policy": face_policy.value, "consistency_policy": consistency_policy.value}
     terminal = Terminal(as_json=as_json)
+    kept = None if results is None else open_results(results, resume=resume)
     connection = connect_in_process() if local else connect_to_service(url, api_key)
     with terminal.progress("loading the model" if local else "connecting") as update:
-        entries = asyncio.run(_enrol_all(connection, sets, policies, output is not None, update))
-    if output is not None and "template_id" in entries[0]:
-        write_privately(output, base64.b64decode(entries[0]["sealed_template"]))
-    for entry in entries:
-        entry.pop("sealed_template", None)
-    _show(terminal, sets, entries)
-    if any("error" in entry for entry in entries):
-        raise typer.Exit(1)
-
-
-async def _enrol_all(
-    connection: AbstractAsyncContextManager[ServiceConnection],
-    sets: Sequence[SampleSet],
-    policies: Mapping[str, str],
-    with_sealed: bool,
-    update: ProgressUpdate,
-) -> list[Answer]:
-    from service.cli.service_connection import ServiceProblemError
-
-    include = ["sealed_template"] if with_sealed else []
-    places = asyncio.Semaphore(_SETS_IN_FLIGHT)
-    done = 0
-
-    async def enrol_one(service: ServiceConnection, sample_set: SampleSet) -> Answer:
-        nonlocal done
-        async with places:
-            try:
-                samples = await asyncio.to_thread(sample_set.read)
-                outcome = await service.enrol(samples, policies, include)
-            except ServiceProblemError as error:
-                outcome = {"error": error.problem}
-        done += 1
-        update(f"enrolled {done} of {len(sets)}", done / len(sets))
-        return {"name": sample_set.name, "files": [str(path) for path in sample_set.files], **outcome}
-
-    async with connection as service:
-        update(f"enrolled 0 of {len(sets)}", 0.0)
-        # A group would wrap the one error that tells what to do.
-        tasks = [asyncio.ensure_future(enrol_one(service, sample_set)) for sample_set in sets]
+        run = EnrolmentRun(sets, policies, kept, concurrency=concurrency, with_sealed=output is not None, update=update)
         try:
-            return list(await asyncio.gather(*tasks))
+            asyncio.run(run.run(connection))
+        except KeyboardInterrupt:
+            _say_interrupted(terminal, run, kept)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
         finally:
-            for task in tasks:
-                task.cancel()
+            if kept is not None:
+                kept.close()
+    if output is not None and "template_id" in run.entries[0]:
+        write_privately(output, base64.b64decode(run.entries[0].pop("sealed_template")))
+    if kept is None:
+        _show(terminal, sets, run.entries)
+    else:
+        _show_counts(terminal, run, kept)
+    if run.failed:
+        raise typer.Exit(1)
 
 
 def _show(terminal: Terminal, sets: Sequence[SampleSet], entries: Sequence[Answer]) -> None:
@@ -111,6 +103,21 @@ def _show(terminal: Terminal, sets: Sequence[SampleSet], entries: Sequence[Answe
     if len(entries) == 1:
         show_samples(terminal, sets[0], entries[0])
     terminal.show_table(("set", "template", "used", "quality", ""), [_row(entry) for entry in entries])
+
+
+def _show_counts(terminal: Terminal, run: EnrolmentRun, kept: EnrolmentResults) -> None:
+    counts = {"sets": run.total, "enrolled": run.enrolled, "failed": run.failed, "left_out": run.left_out}
+    if terminal.as_json:
+        terminal.show_json({**counts, "results": str(kept.path)})
+        return
+    left_out = f", {run.left_out} were there already" if run.left_out else ""
+    terminal.show_line(f"{run.enrolled} of {run.total} sets enrolled, {run.failed} failed{left_out}: {kept.path}")
+
+
+def _say_interrupted(terminal: Terminal, run: EnrolmentRun, kept: EnrolmentResults | None) -> None:
+    done = run.enrolled + run.failed + run.left_out
+    remedy = "" if kept is None else " The same command with --resume goes on."
+    terminal.show_problem({"code": "interrupted", "detail": f"interrupted after {done} of {run.total} sets.{remedy}"})
 
 
 def show_samples(terminal: Terminal, sample_set: SampleSet, entry: Answer) -> None:

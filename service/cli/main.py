@@ -20,6 +20,7 @@ from service.cli import (
     packs,
     processes,
     rewrap,
+    templates,
     upgrade,
     verification,
 )
@@ -52,7 +53,6 @@ def build_cli() -> typer.Typer:
     """The tree of commands."""
     cli = typer.Typer(
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
     )
     cli.callback()(_options)
@@ -76,6 +76,12 @@ def build_cli() -> typer.Typer:
     key_commands.command("rotate")(keys.rotate)
     key_commands.command("revoke")(keys.revoke)
     cli.add_typer(key_commands, name="keys")
+    template_commands = typer.Typer(help="Look at the templates of a service, and end them.", no_args_is_help=True)
+    template_commands.command("list")(templates.show_all)
+    template_commands.command("show")(templates.show)
+    template_commands.command("expire")(templates.expire)
+    template_commands.command("erase")(templates.erase)
+    cli.add_typer(template_commands, name="templates")
     cli.command()(doctor.doctor)
     benches = typer.Typer(invoke_without_command=True)
     benches.callback()(bench_command.bench)

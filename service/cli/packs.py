@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from service.cli.completion import complete_pack
 from service.cli.operator_settings import read_settings
 from service.cli.terminal import Terminal
 
@@ -50,7 +51,9 @@ def show_packs(as_json: Json = False) -> None:
 
 
 def install(
-    name: Annotated[str, typer.Argument(help="For example `opencv-sface` or `buffalo_s`.")],
+    name: Annotated[
+        str, typer.Argument(help="For example `opencv-sface` or `buffalo_s`.", autocompletion=complete_pack)
+    ],
     from_directory: Annotated[
         Path | None, typer.Option("--from", help="Take the files from this directory, not from the network.")
     ] = None,
@@ -79,7 +82,9 @@ def install(
 
 
 def verify(
-    name: Annotated[str | None, typer.Argument(help="Unset: the pack of COREFACE_PACK.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Unset: the pack of COREFACE_PACK.", autocompletion=complete_pack)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check every file of an installed pack and run each of its networks once."""

@@ -1,4 +1,4 @@
-"""How `enrol` and `verify` reach a service: over HTTP, or the same application inside this very process."""
+"""How commands reach a service: over HTTP, or the same application inside this very process."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from service.errors import CorefaceError, SetupError
 _TIMEOUT_S = 120.0
 _MAX_RETRIES = 8
 _MAX_RETRY_AFTER_S = 10.0
+_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Before a service that answered before is tried again."""
 
 Answer = dict[str, Any]
 
@@ -28,37 +30,57 @@ class ServiceProblemError(CorefaceError):
 
 
 class ServiceConnection:
-    """The two calls that the commands need. Waits and tries again where the service asks for it."""
+    """The calls that the commands need. Waits and tries again where the service asks for it, and where one that has
+    answered before does not: it may be starting again."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
+        self._has_answered = False
+
+    async def get(self, path: str) -> Answer:
+        """Raises `ServiceProblemError`, `SetupError`; as do the others."""
+        return await self._ask("GET", path)
+
+    async def put(self, path: str) -> Answer:
+        return await self._ask("PUT", path)
+
+    async def delete(self, path: str) -> Answer:
+        """Empty where the service answers nothing but success."""
+        return await self._ask("DELETE", path)
 
     async def enrol(self, samples: Sequence[bytes], policies: Mapping[str, str], include: Sequence[str]) -> Answer:
-        """POST /v1/templates. Raises `ServiceProblemError`, `SetupError`."""
+        """POST /v1/templates. The very same set may be sent twice: it is one template."""
         files = [("samples", ("sample", data, "application/octet-stream")) for data in samples]
         fields = {**policies, "include": ",".join(include)}
-        return await self._post("/v1/templates", files=files, data=fields)
+        return await self._ask("POST", "/v1/templates", files=files, data=fields)
 
     async def verify(self, body: Answer) -> Answer:
-        """POST /v1/verify. Raises `ServiceProblemError`, `SetupError`."""
-        return await self._post("/v1/verify", json=body)
+        """POST /v1/verify."""
+        return await self._ask("POST", "/v1/verify", json=body)
 
-    async def _post(self, path: str, **content: Any) -> Answer:
+    async def _ask(self, method: str, path: str, **content: Any) -> Answer:
         for _ in range(_MAX_RETRIES):
-            response = await self._send(path, content)
+            response = await self._send(method, path, content)
             if "retry-after" not in response.headers or not _is_passing(response):
                 break
             await asyncio.sleep(min(float(response.headers["retry-after"]), _MAX_RETRY_AFTER_S))
         return _read_answer(response)
 
-    async def _send(self, path: str, content: dict[str, Any]) -> httpx.Response:
-        try:
-            return await self._client.post(path, **content)
-        except httpx.TransportError as error:
-            raise SetupError(
-                f"No coreface service answers at {self._client.base_url} ({type(error).__name__}). Start one with "
-                "`coreface serve`, name another with --url, or work without one with --local."
-            ) from error
+    async def _send(self, method: str, path: str, content: dict[str, Any]) -> httpx.Response:
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                response = await self._client.request(method, path, **content)
+            except httpx.TransportError as error:
+                if pause_s is not None and self._has_answered:
+                    await asyncio.sleep(pause_s)
+                    continue
+                raise SetupError(
+                    f"No coreface service answers at {self._client.base_url} ({type(error).__name__}). Start one with "
+                    "`coreface serve`, name another with --url, or work without one with --local."
+                ) from error
+            self._has_answered = True
+            return response
+        raise AssertionError("the last pause is none")
 
 
 @asynccontextmanager
@@ -109,6 +131,8 @@ def _read_problem(response: httpx.Response) -> Answer:
 
 
 def _read_answer(response: httpx.Response) -> Answer:
+    if response.status_code == HTTPStatus.NO_CONTENT:
+        return {}
     try:
         answer = response.json()
     except ValueError:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.cli.completion import complete_pack
 from service.cli.operator_settings import read_settings
 from service.cli.operator_store import connected, store_url
 from service.cli.service_options import JsonOption
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def upgrade(
-    to: Annotated[str, typer.Option("--to", help="Installed pack that the templates are brought to.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", help="Installed pack that the templates are brought to.", autocompletion=complete_pack),
+    ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
