@@ -48,6 +48,13 @@ class TransientTemplateStore:
     async def list_subject(self, subject: str) -> list[Template]:
         return [template for template in self._templates.values() if template.subject == subject]
 
+    async def list_page(self, cursor: int, limit: int) -> tuple[list[Template], int]:
+        return list(self._templates.values()), 0
+
+    async def expire(self, template_id: str, seconds: float) -> Template:
+        """Nothing outlives the run."""
+        return await self.get(template_id)
+
     async def put(self, template: Template, set_key: str, material: SampleMaterial) -> Template:
         template_id = self._ids_by_set.setdefault(set_key, template.template_id)
         self._material.setdefault(template_id, material)

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from redis.asyncio import Redis
 
@@ -162,7 +162,7 @@ class RedisTemplateStore:
         with reporting_failures():
             for _ in range(_MOST_SCANS):
                 cursor, names = await self._redis.scan(cursor, match=f"{prefix}*", count=limit)
-                found += [name.decode("ascii").removeprefix(prefix) for name in names]
+                found += [cast(bytes, name).decode("ascii").removeprefix(prefix) for name in names]
                 if cursor == 0 or len(found) >= limit:
                     break
         kept = await self.get_many(found)  # Of an erased one nothing is left but its id.

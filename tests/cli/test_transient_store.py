@@ -58,3 +58,12 @@ async def test_no_answer_is_kept() -> None:
         async with store.claim_answer("key", "digest", 0.0) as kept:
             assert kept is None
             assert await store.put_answer("key", "digest", answer) is answer
+
+
+async def test_what_is_kept_is_listed_and_does_not_expire_within_the_run() -> None:
+    store = TransientTemplateStore()
+    first = await store.put(template("one"), "set", MATERIAL)
+    assert await store.list_page(0, 50) == ([first], 0)
+    assert await store.expire("one", 1.0) is first
+    with pytest.raises(TemplateNotFoundError):
+        await store.expire("two", 1.0)
