@@ -45,7 +45,8 @@ def create_app(settings: Settings) -> FastAPI:
     def open_parts(metrics: Metrics) -> AbstractAsyncContextManager[ServiceParts]:
         return _open_parts(settings, redis_url, pack, ring, metrics)
 
-    return build_application(open_parts, Doors(settings.host, settings.admin_port, settings.allowed_hosts))
+    doors = Doors(settings.host, settings.admin_port, settings.allowed_hosts)
+    return build_application(open_parts, doors, with_console=settings.console)
 
 
 @asynccontextmanager

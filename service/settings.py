@@ -243,6 +243,7 @@ class Settings(BaseSettings):
         Path("~/.local/state/coreface"),
         description="Packs, embedded store and keys; made with mode 0700.",
     )
+    console: bool = Field(True, description="Whether `/console` is there: pages for people over the API.")
     drain_delay_s: float = Field(
         0.0,
         ge=0,

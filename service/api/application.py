@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.types import Lifespan
 
 from service import __version__
-from service.api import docs_page, health, packs, subjects, templates, verification
+from service.api import console, docs_page, health, packs, subjects, templates, verification
 from service.api.dependencies import ServiceParts
 from service.api.doors import NO_DOORS, Doors, DoorsMiddleware
 from service.api.draining import Draining
@@ -26,7 +26,7 @@ PartsOpener = Callable[[Metrics], AbstractAsyncContextManager[ServiceParts]]
 """Opens everything at start-up and closes it at shut-down."""
 
 
-def build_application(open_parts: PartsOpener, doors: Doors = NO_DOORS) -> FastAPI:
+def build_application(open_parts: PartsOpener, doors: Doors = NO_DOORS, *, with_console: bool = True) -> FastAPI:
     """Routes, problem documents, request ids, log and metrics; the parts live as long as the application runs."""
     metrics = Metrics()
 
@@ -37,6 +37,8 @@ def build_application(open_parts: PartsOpener, doors: Doors = NO_DOORS) -> FastA
             yield
 
     app = _with_routes(lifespan)
+    if with_console:
+        app.include_router(console.router)
     app.state.draining = Draining()
     app.state.metrics = metrics
     app.state.body_turn = asyncio.Lock()
