@@ -10,7 +10,6 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Lifespan
 
-from service import __version__
 from service.api import console, docs_page, health, packs, subjects, templates, verification
 from service.api.dependencies import ServiceParts
 from service.api.doors import NO_DOORS, Doors, DoorsMiddleware
@@ -21,6 +20,9 @@ from service.api.security_headers import SecurityHeadersMiddleware
 from service.observability.metrics import Metrics
 from service.observability.request_context import RequestIdMiddleware
 from service.observability.request_observation import RequestObservationMiddleware
+
+API_VERSION = "1.0.0"
+"""Of what the document describes: the first number is that of `/v1`. The build's own version is another."""
 
 PartsOpener = Callable[[Metrics], AbstractAsyncContextManager[ServiceParts]]
 """Opens everything at start-up and closes it at shut-down."""
@@ -62,7 +64,7 @@ def _with_routes(lifespan: Lifespan[FastAPI] | None) -> FastAPI:
         title="coreface",
         summary="Face templates from sample sets, and 1:1 verification",
         description="Errors are RFC 9457 problem documents with a stable `code`.",
-        version=__version__,
+        version=API_VERSION,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

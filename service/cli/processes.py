@@ -33,18 +33,15 @@ Workers = Annotated[int | None, typer.Option("--workers", help="Worker processes
 
 
 def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None:
-    """Run a whole service on this machine: store, workers and API."""
+    """Run a whole service on this machine: store, workers and API. The first time it installs the default pack."""
     from service.access.exposure import check_exposure
-    from service.runtime.pack import load_pack
     from service.settings import EngineKind
     from service.store.embedded import EmbeddedValkey
     from service.supervision import ChildPlan, Supervisor
 
     settings = read_settings(host=host, port=port, workers=workers)
     check_exposure(settings)
-    load_pack(
-        settings.packs_path / settings.pack, settings.calibration_path
-    )  # its error is told better here than by three children
+    _require_pack(settings)  # Its error is told better here than by three children.
     url = _url(settings)
     _report(f"this service will answer on {url} (documentation: {_url(settings, settings.admin_port)}/docs)")
     _report(_ADMISSION[settings.auth.value])
@@ -65,6 +62,25 @@ def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None
         report=_report,
     )
     raise typer.Exit(supervisor.run())
+
+
+def _require_pack(settings: Settings) -> None:
+    """Whole and readable. The default one, whose weights everybody may use, is installed where it is missing."""
+    from service.errors import PackNotInstalledError
+    from service.runtime.pack import load_pack
+
+    path = settings.packs_path / settings.pack
+    try:
+        load_pack(path, settings.calibration_path)
+    except PackNotInstalledError:
+        if settings.pack != type(settings).model_fields["pack"].default:
+            raise
+        from service.packs.installation import install_pack
+
+        _report(f"pack {settings.pack} is installed in {path}, this once")
+        with Terminal(as_json=False).progress(f"installing {settings.pack}") as update:
+            install_pack(settings.pack, settings.packs_path, progress=update)
+        load_pack(path, settings.calibration_path)
 
 
 def api(host: Host = None, port: Port = None) -> None:

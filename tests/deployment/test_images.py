@@ -54,9 +54,10 @@ def test_what_is_installed(path: Path) -> None:
     (image,) = re.findall(r"^ARG PYTHON_IMAGE=python:(\d+)\.(\d+)\.(\d+)-slim-\w+$", text, re.MULTILINE)
     assert tuple(map(int, image)) >= (3, 11, 0)
     assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${PYTHON_IMAGE}"}
-    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    # Without one of its own, what is built from a copy without a repository has everywhere.
+    version = re.search(r'fallback_version = "(.+)"', (ROOT / "pyproject.toml").read_text())
     assert version is not None
-    assert f"ARG VERSION={version[1]}\n" in text
+    assert set(re.findall(r"ARG VERSION=(\S+)", text)) == {version[1]}
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)

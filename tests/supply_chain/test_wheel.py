@@ -64,6 +64,8 @@ def test_what_is_in_it(wheels: tuple[Path, Path]) -> None:
         names = archive.namelist()
         tops = {name.partition("/")[0] for name in names}
         assert {re.sub(r"-.*\.", ".", top) for top in tops} == {"service", "models", "coreface.dist-info"}
+        console = {path.name for path in (ROOT / "service" / "console").iterdir() if path.suffix != ".pyc"}
+        assert {f"service/console/{name}" for name in console - {"__pycache__"}} <= set(names)
         assert not [name for name in names if name.endswith((".pyc", ".pkl", ".pt", ".pth", ".ckpt", ".joblib"))]
         manifests = [name for name in names if re.fullmatch(r"service/packs/definitions/[^/]+/manifest\.json", name)]
         assert manifests
@@ -80,3 +82,39 @@ def test_the_target_builds_with_what_is_locked() -> None:
     assert "SOURCE_DATE_EPOCH" in recipe
     assert "--build-constraint requirements/build.txt" in recipe
     assert "--require-hashes" in recipe
+
+
+def test_the_version_is_that_of_the_tag(tmp_path: Path) -> None:
+    """In a repository; and in an archive of one, where `git archive` has written it down."""
+    for name in ("pyproject.toml", "README.md", ".gitattributes", ".git_archival.txt"):
+        copy(ROOT / name, tmp_path / name)
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
+
+    def run(*words: str) -> str:
+        command = [sys.executable, *words] if words[0] == "-m" else [*git, *words]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    run("init", "-q")
+    run("add", ".")
+    run("commit", "-q", "-m", "one")
+    run("tag", "v3.2.1")
+    assert run("-m", "hatchling", "version").strip() == "3.2.1"
+    (tmp_path / "more").write_text("x")
+    run("add", ".")
+    run("commit", "-q", "-m", "two")
+    assert run("-m", "hatchling", "version").strip().startswith("3.2.2.dev1+g")
+    run("tag", "v3.3.0")
+    (tmp_path / "archive").mkdir()
+    run("archive", "-o", "archive/source.tar", "HEAD")
+    shutil.unpack_archive(tmp_path / "archive" / "source.tar", tmp_path / "archive")
+    shutil.rmtree(tmp_path / ".git")
+    command = [sys.executable, "-m", "hatchling", "version"]
+    found = subprocess.run(command, cwd=tmp_path / "archive", check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "3.3.0"
+
+
+def test_the_changelog_has_a_place_for_what_is_not_released() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    headings = re.findall(r"^## \[(.+?)\]", text, re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    assert text.partition("## [Unreleased]")[2].strip().startswith("### ")
