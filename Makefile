@@ -14,13 +14,15 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --fork-str
 # Of each parser in `make fuzz`.
 FUZZ_RUNS ?= 150000
 FUZZ_SECONDS ?= 120
+SYSTEMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-manylinux_2_35 macos x86_64-apple-darwin \
+	x86_64-unknown-linux-musl
 UV ?= $(AUDIT_BIN)/uv
 SEMGREP = $(AUDIT_BIN)/semgrep scan --quiet --error --metrics off --disable-version-check
 # It would warn that a lock does not say who asked for what.
 SBOM = $(AUDIT_BIN)/python -W ignore::UserWarning -m cyclonedx_py
 PIP_AUDIT = $(AUDIT_BIN)/pip-audit --strict --disable-pip --progress-spinner off
 
-.PHONY: help install serve test cluster-test chaos fuzz lint bench bench-check wheel lock sbom audit audit-code audit-dependencies clean
+.PHONY: help install serve test cluster-test chaos fuzz lint bench bench-check wheel dist lock platforms sbom audit audit-code audit-dependencies clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -95,11 +97,22 @@ wheel: $(AUDIT)/.installed  ## Build the wheel of the last commit into dist/, th
 		--build-constraint requirements/build.txt --out-dir dist build/source
 	@sha256sum dist/*.whl
 
+dist: wheel  ## The wheel, and the source of the last commit as an sdist.
+	@$(UV) build --quiet --sdist --no-create-gitignore --require-hashes --build-constraint requirements/build.txt \
+		--out-dir dist build/source
+	@sha256sum dist/*.tar.gz
+
 lock: $(AUDIT)/.installed  ## Write the lock files requirements/*.txt again (LOCK_OPTIONS=--upgrade for newer versions).
 	@$(COMPILE) --extra cpu --extra video --output-file requirements/cpu.txt pyproject.toml
 	@$(COMPILE) --extra gpu --extra video --output-file requirements/gpu.txt pyproject.toml requirements/gpu.in
 	@$(COMPILE) --output-file requirements/build.txt requirements/build.in
 	@$(COMPILE) --output-file requirements/audit.txt requirements/audit.in
+
+platforms: $(AUDIT)/.installed  ## For which systems everything has a wheel (docs/platforms.md).
+	@for system in $(SYSTEMS); do for python in 3.11 3.12 3.13; do for extra in cpu gpu; do \
+		MACOSX_DEPLOYMENT_TARGET=14.0 $(UV) pip compile --quiet --only-binary :all: --python-platform $$system --python-version $$python --extra $$extra \
+			--extra video --constraint $(FLOORS) pyproject.toml >/dev/null 2>&1 && said=yes || said=no; \
+		echo "$$system, Python $$python, $$extra: $$said"; done; done; done
 
 sbom: $(AUDIT)/.installed  ## Write the bills of materials of the locks, dist/coreface-*.cdx.json (CycloneDX).
 	@mkdir -p dist
