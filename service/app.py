@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
 
+import structlog
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
@@ -19,6 +21,7 @@ from service.engine.remote import RemoteEngine
 from service.errors import SetupError
 from service.observability.audit import LineAuditLog
 from service.observability.metrics import Metrics
+from service.observability.set_tracing import observing_passes
 from service.runtime.pack import Pack, load_pack
 from service.settings import AuthMode, EngineKind, Settings
 from service.store.answer_store import RedisAnswerStore
@@ -29,6 +32,8 @@ from service.store.lockouts import RedisLockouts
 from service.store.sealing import AesGcmTemplateSealer, KeyRing, PayloadSealer, SealingPurpose, load_key_ring
 from service.store.template_store import RedisTemplateStore
 from service.tenants import TenantStores, assemble_service, pipeline_policy
+
+_log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -61,7 +66,9 @@ async def _open_parts(
         # Only here: an API process with a remote engine loads no decoder and no network.
         from service.assembly import build_local_engine
 
-        engine = build_local_engine(pack, settings, observe=metrics.stages.batch_done)
+        engine = build_local_engine(
+            pack, settings, observe=observing_passes(metrics.stages), on_network=metrics.stages.network_opened
+        )
     else:
         engine = RemoteEngine(
             queues,
@@ -70,9 +77,19 @@ async def _open_parts(
             max_waiting_sets=settings.limits.max_waiting_sets,
         )
     metrics.follow_gate(engine.gate)
+    metrics.follow_workers(lambda: engine.known_workers)
+    metrics.describe(version=version("coreface"), pack=pack.name, fingerprint=pack.fingerprint)
     audit_log = LineAuditLog(settings.audit_sink)
     try:
         await engine.start()
+        _log.info(
+            "api_started",
+            version=version("coreface"),
+            pack=pack.name,
+            fingerprint=pack.fingerprint,
+            engine=settings.engine.value,
+            auth=settings.auth.value,
+        )
         yield assemble_service(
             pipeline_policy(settings, pack),
             pack,
@@ -87,6 +104,7 @@ async def _open_parts(
         audit_log.close()
         for client in {redis, *queues}:
             await client.aclose()
+        _log.info("api_stopped")
 
 
 def redis_stores(redis: Redis, ring: KeyRing, settings: Settings, tenant: str) -> TenantStores:

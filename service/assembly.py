@@ -12,7 +12,14 @@ from service.pipeline.stages import BatchObserver, unobserved
 from service.policies import consistency_limits, image_limits
 from service.protocols import FaceDetector, FaceEmbedder, PixelNetwork
 from service.runtime.manifest import DetectorSpec, EmbedderSpec
-from service.runtime.networks import open_network, parallel_passes, runs_on_cpu, threads_per_pass
+from service.runtime.networks import (
+    NetworkObserver,
+    open_network,
+    parallel_passes,
+    runs_on_cpu,
+    threads_per_pass,
+    unobserved_network,
+)
 from service.runtime.onnx import load_model, usable_cores
 from service.runtime.pack import Pack
 from service.settings import Settings
@@ -32,16 +39,20 @@ _DETECTORS = {"yunet": YuNetDetector, "scrfd": ScrfdDetector}
 
 
 def build_set_processor(
-    pack: Pack, settings: Settings, opened: NetworkOpener | None = None
+    pack: Pack,
+    settings: Settings,
+    opened: NetworkOpener | None = None,
+    on_network: NetworkObserver = unobserved_network,
 ) -> tuple[SetProcessor, str]:
     """The pack's processor and the execution provider that really runs its embedder.
 
-    `opened` stands in for `open_network`, where something is to be measured or replaced.
+    `opened` stands in for `open_network`, where something is to be measured or replaced. `on_network` hears what runs
+    the networks, and how far they are from the pack's golden answers.
     Raises `DecoderMissingError`, `DeviceUnavailableError`, `DriftError` and `PackError`.
     """
     limits = image_limits(settings.limits)
     check_decoders(limits.formats)
-    opened = opened or (lambda spec: open_network(pack, spec, settings))
+    opened = opened or (lambda spec: open_network(pack, spec, settings, on_network))
     manifest = pack.manifest
     embedder = opened(manifest.embedder)
     batches = batch_limits(settings)
@@ -58,12 +69,16 @@ def build_set_processor(
 
 
 def build_local_engine(
-    pack: Pack, settings: Settings, opened: NetworkOpener | None = None, observe: BatchObserver = unobserved
+    pack: Pack,
+    settings: Settings,
+    opened: NetworkOpener | None = None,
+    observe: BatchObserver = unobserved,
+    on_network: NetworkObserver = unobserved_network,
 ) -> LocalEngine:
     """The pack's networks in this process, loaded when the engine starts. Arguments as of `build_set_processor`;
     `observe` hears of every batch."""
     return LocalEngine(
-        lambda: build_set_processor(pack, settings, opened),
+        lambda: build_set_processor(pack, settings, opened, on_network),
         pack.fingerprint,
         max_batch_sets=settings.max_batch_sets,
         max_waiting_sets=settings.limits.max_waiting_sets,

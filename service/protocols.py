@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.conditions import EngineStatus, StoreCondition
 from service.decisions import CalibratedScore
 from service.errors import RequestError
 from service.kept_answers import KeptAnswer
@@ -18,7 +19,6 @@ from service.types import (
     Detection,
     EmbeddedSample,
     Embedding,
-    EngineStatus,
     FacePolicy,
     SampleMaterial,
     SetRequest,
@@ -203,7 +203,7 @@ class TemplateStore(Protocol):
         self, samples: Sequence[EmbeddedSample], fingerprint: str, face_policy: FacePolicy
     ) -> None: ...
 
-    async def ping(self) -> None:
+    async def ping(self) -> StoreCondition:
         """Raises `StoreUnavailableError` with the reason when templates could not be kept safely."""
         ...
 

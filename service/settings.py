@@ -1,6 +1,6 @@
 """The only reader of the environment. Every setting is `COREFACE_<NAME>`, nested ones `COREFACE_LIMITS__<NAME>`.
 
-The table in `docs/settings.md` is tested against this module.
+The table in `docs/settings.md` is tested against this module. Where traces go is said by OpenTelemetry's own variables.
 """
 
 from __future__ import annotations
@@ -299,3 +299,34 @@ class Settings(BaseSettings):
     def packs_path(self) -> Path:
         """Where installed packs lie, one directory each."""
         return self.state_path / "packs" if self.packs_dir is None else self.packs_dir.expanduser()
+
+
+class TelemetrySettings(BaseSettings):
+    """What of OpenTelemetry's own variables decides whether there are traces; the rest is read by its exporter."""
+
+    model_config = SettingsConfigDict(env_prefix="OTEL_", extra="ignore", frozen=True)
+
+    sdk_disabled: str = ""
+    traces_exporter: str = "otlp"
+    exporter_otlp_endpoint: str = ""
+    exporter_otlp_traces_endpoint: str = ""
+    exporter_otlp_protocol: str = ""
+    exporter_otlp_traces_protocol: str = ""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether spans are to be sent anywhere."""
+        is_off = self.sdk_disabled.strip().lower() == "true" or self.traces_exporter.strip().lower() == "none"
+        return not is_off and bool(self.exporter_otlp_traces_endpoint or self.exporter_otlp_endpoint)
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why they cannot be, where they are."""
+        if not self.is_wanted:
+            return None
+        if self.traces_exporter.strip().lower() != "otlp":
+            return f"OTEL_TRACES_EXPORTER is {self.traces_exporter!r}; `otlp` is what there is"
+        protocol = self.exporter_otlp_traces_protocol or self.exporter_otlp_protocol or "http/protobuf"
+        return (
+            None if protocol == "http/protobuf" else f"the protocol is {protocol!r}; `http/protobuf` is what there is"
+        )

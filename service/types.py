@@ -362,15 +362,3 @@ def are_one_group(groups: Iterable[int | None]) -> bool | None:
     """Whether all that is known of these groups is that they are the largest one; None: nothing is known."""
     known = set(groups) - {None}
     return known == {0} if known else None
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStatus:
-    """What a template engine says about itself."""
-
-    ready: bool
-    detail: str
-    """One sentence for an operator."""
-    workers: int
-    providers: tuple[str, ...]
-    """Execution providers that really run, over all workers."""

@@ -23,7 +23,7 @@ class Scope(StrEnum):
     SCORES_RAW = "scores:raw"
     """Have exact scores answered, from which a template can be rebuilt."""
     ADMIN = "admin"
-    """Clear the lock of a template."""
+    """Clear the lock of a template, and see the health of the service in detail."""
 
 
 @dataclass(frozen=True, slots=True)

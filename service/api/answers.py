@@ -230,15 +230,63 @@ class HealthAnswer(BaseModel):
     status: Literal["live"]
 
 
+CheckName = Literal["process", "store", "engine", "pack", "workers", "queue", "sealing_key", "clock"]
+HealthStatus = Literal["ok", "warning", "failing"]
+
+
 class CheckAnswer(BaseModel):
-    name: Literal["store", "engine", "pack", "process"]
+    name: CheckName
     ok: bool
     detail: str
+    remedy: str | None = Field(None, description="What to do, where it is not ok.")
 
 
 class ReadinessAnswer(BaseModel):
     status: Literal["ready"]
     checks: list[CheckAnswer]
+
+
+class FindingAnswer(BaseModel):
+    name: CheckName
+    status: HealthStatus = Field(
+        description="`failing`: does not work now; `warning`: not for long, or not for everybody."
+    )
+    detail: str
+    remedy: str | None = Field(description="What to do; null where there is nothing to do.")
+
+
+class StoreHealthAnswer(BaseModel):
+    latency_seconds: float
+    used_bytes: int
+    limit_bytes: int | None = Field(description="null: no limit.")
+    clock_skew_seconds: float = Field(description="How far this process's clock is ahead of the store's.")
+    saves: bool = Field(description="Whether it wrote to its disk what it was to write last.")
+
+
+class QueueHealthAnswer(BaseModel):
+    """Of this API process."""
+
+    sets_waiting: int
+    sets_in_flight: int = Field(description="With the workers.")
+    oldest_seconds: float = Field(description="Age of the oldest of all these; 0 where there is none.")
+
+
+class WorkerHealthAnswer(BaseModel):
+    worker_id: str
+    version: str
+    providers: list[str] = Field(description="What runs the model, with its precision where that is not float32.")
+    slots: int = Field(description="Sets that it takes at once.")
+
+
+class HealthReportAnswer(BaseModel):
+    status: HealthStatus = Field(description="The worst of the checks.")
+    version: str
+    pack: str
+    fingerprint: str
+    checks: list[FindingAnswer]
+    store: StoreHealthAnswer | None = Field(description="null where it cannot be asked.")
+    queue: QueueHealthAnswer | None
+    workers: list[WorkerHealthAnswer] = Field(description="Empty with COREFACE_ENGINE=local.")
 
 
 class FieldProblemEntry(BaseModel):

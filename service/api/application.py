@@ -42,6 +42,7 @@ def build_application(open_parts: PartsOpener, doors: Doors = NO_DOORS, *, with_
     if with_console:
         app.include_router(console.router)
     app.state.draining = Draining()
+    app.state.readiness = health.ReadinessMemory()
     app.state.metrics = metrics
     app.state.body_turn = asyncio.Lock()
     install_problem_handlers(app)

@@ -5,7 +5,8 @@
     public         +                 -                   +
     operators'     +                 +                   -
 
-Health is answered under any name, because balancers and kubelets ask by address.
+Live and ready are answered under any name, because balancers and kubelets ask by address. Health in detail is for
+operators alone, which their own port makes them and a key does elsewhere.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from service.api.problems import coreface_problem, route_not_found
 from service.errors import MisdirectedRequestError
 
 OPERATOR_PATHS = frozenset({"/docs", "/openapi.json", "/metrics"})
-_HEALTH = "/health/"
+_PROBES = "/health/"
+_HEALTH = "/health"
+_BY_OPERATORS = "by_operators_door"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class DoorsMiddleware:
         self._admin_hosts = AllowedHosts(doors.host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(_HEALTH):
+        if scope["type"] != "http" or scope["path"].startswith(_PROBES):
             await self._app(scope, receive, send)
             return
         is_admin = self._admin_port is not None and _own_port(scope) == self._admin_port
@@ -58,10 +61,22 @@ class DoorsMiddleware:
         if not hosts.accept(Headers(scope=scope).get("host", "")):
             error = MisdirectedRequestError("This service has other names; its operator sets COREFACE_ALLOWED_HOSTS.")
             await coreface_problem(scope, error)(scope, receive, send)
-        elif self._admin_port is not None and (scope["path"] in OPERATOR_PATHS) != is_admin:
+        elif self._is_behind_the_other(scope["path"], is_admin=is_admin):
             await route_not_found(scope)(scope, receive, send)
         else:
+            scope.setdefault("state", {})[_BY_OPERATORS] = is_admin
             await self._app(scope, receive, send)
+
+    def _is_behind_the_other(self, path: str, *, is_admin: bool) -> bool:
+        if self._admin_port is None or path == _HEALTH:
+            return False
+        return (path in OPERATOR_PATHS) != is_admin
+
+
+def came_by_operators_door(scope: Scope) -> bool:
+    """Whether the request came over the operators' port, which there may be none of."""
+    by_operators: bool = scope.get("state", {}).get(_BY_OPERATORS, False)
+    return by_operators
 
 
 def _own_port(scope: Scope) -> int | None:

@@ -1,23 +1,81 @@
-"""Liveness, readiness and metrics."""
+"""Liveness, readiness, health in detail, and metrics."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+import structlog
+from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service.api.answers import CheckAnswer, HealthAnswer, ReadinessAnswer
+from service.access.callers import Scope
+from service.api.access import authenticated
+from service.api.answers import (
+    CheckAnswer,
+    FindingAnswer,
+    HealthAnswer,
+    HealthReportAnswer,
+    QueueHealthAnswer,
+    ReadinessAnswer,
+    StoreHealthAnswer,
+    WorkerHealthAnswer,
+)
 from service.api.dependencies import Service, ServiceParts
+from service.api.doors import came_by_operators_door
 from service.api.draining import ProcessDraining
-from service.api.problem_documentation import problems
+from service.api.health_findings import (
+    Finding,
+    engine_finding,
+    further_findings,
+    pack_finding,
+    stopping_finding,
+    store_finding,
+)
+from service.api.problem_documentation import ACCESS_PROBLEMS, problems
 from service.api.problems import problem_response
+from service.conditions import EngineStatus, StoreCondition
 from service.errors import CorefaceError, NotReadyError
 from service.types import DEFAULT_TENANT
 
 CHECK_TIMEOUT_S = 2.0
 
 router = APIRouter(tags=["operation"])
+_log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+
+class ReadinessMemory:
+    """What readiness was when it was asked last, so that the log tells of every change, and of nothing else."""
+
+    def __init__(self) -> None:
+        self._failing: frozenset[str] | None = None
+
+    def note(self, findings: list[Finding]) -> None:
+        failing = frozenset(finding.name for finding in findings if finding.status == "failing")
+        if failing == self._failing:
+            return
+        self._failing = failing
+        if failing:
+            _log.warning("not_ready", checks=sorted(failing), reason=_reasons(findings))
+        else:
+            _log.info("ready")
+
+
+@dataclass(frozen=True, slots=True)
+class _Examination:
+    """What store and engine say, or why they say nothing."""
+
+    store: StoreCondition | str
+    engine: EngineStatus | str
+
+
+async def _operator(request: Request) -> None:
+    """Whoever came by the operators' port, or has a key for it. Raises `UnauthenticatedError`,
+    `InsufficientScopeError`, `StoreUnavailableError`."""
+    if not came_by_operators_door(request.scope):
+        (await authenticated(request)).require(Scope.ADMIN)
 
 
 @router.get("/health/live", summary="Whether this process answers")
@@ -35,20 +93,60 @@ async def live() -> HealthAnswer:
 async def ready(request: Request, parts: Service, draining: ProcessDraining) -> ReadinessAnswer | Response:
     """200 when store, engine and pack are all usable; 503 with the reason of each otherwise, and once it stops."""
     if draining.announced:
-        checks = [CheckAnswer(name="process", ok=False, detail="It is stopping; send work to another one.")]
+        findings = [stopping_finding()]
     else:
-        checks = list(await asyncio.gather(_check_store(parts), _check_engine(parts), _check_pack(parts)))
+        examination = await _examine(parts)
+        findings = _readiness(parts, examination)
+        for finding in findings:
+            parts.metrics.check_made(finding.name, ok=finding.status != "failing")
+    request.app.state.readiness.note(findings)
+    checks = [
+        CheckAnswer(
+            name=finding.name,
+            ok=finding.status != "failing",
+            detail=finding.detail,
+            remedy=finding.remedy if finding.status == "failing" else None,
+        )
+        for finding in findings
+    ]
     if all(check.ok for check in checks):
         return ReadinessAnswer(status="ready", checks=checks)
-    reasons = "; ".join(f"{check.name}: {check.detail}" for check in checks if not check.ok)
     return problem_response(
         request.scope,
         NotReadyError.status,
         NotReadyError.code,
         NotReadyError.title,
-        reasons,
+        _reasons(findings),
         members={"checks": [check.model_dump() for check in checks]},
         headers={"Retry-After": str(NotReadyError.retry_after_s)},
+    )
+
+
+@router.get("/health", responses=ACCESS_PROBLEMS, summary="What works and what does not, in detail")
+async def report(
+    parts: Service, draining: ProcessDraining, _operator: Annotated[None, Depends(_operator)]
+) -> HealthReportAnswer:
+    """For operators: on their own port, and elsewhere with the scope `admin`. Always 200: whether to send work here is
+    `/health/ready`'s to say."""
+    examination = await _examine(parts)
+    store, engine = examination.store, examination.engine
+    own_version = version("coreface")
+    time_limit_s = parts.of_tenant(DEFAULT_TENANT).limits.request_timeout_s
+    findings = [
+        *([stopping_finding()] if draining.announced else []),
+        *_readiness(parts, examination),
+        *further_findings(store, engine, own_version, time_limit_s),
+    ]
+    statuses = {finding.status for finding in findings}
+    return HealthReportAnswer(
+        status="failing" if "failing" in statuses else "warning" if "warning" in statuses else "ok",
+        version=own_version,
+        pack=parts.pack.name,
+        fingerprint=parts.pack.fingerprint,
+        checks=[FindingAnswer(**asdict(finding)) for finding in findings],
+        store=None if isinstance(store, str) else _store_answer(store),
+        queue=None if isinstance(engine, str) else _queue_answer(engine),
+        workers=[] if isinstance(engine, str) else _worker_answers(engine),
     )
 
 
@@ -57,30 +155,61 @@ async def metrics(parts: Service) -> Response:
     return Response(parts.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-async def _check_store(parts: ServiceParts) -> CheckAnswer:
+async def _examine(parts: ServiceParts) -> _Examination:
+    store, engine = await asyncio.gather(_ask_store(parts), _ask_engine(parts))
+    if isinstance(store, StoreCondition):
+        parts.metrics.store_examined(store)
+    return _Examination(store, engine)
+
+
+async def _ask_store(parts: ServiceParts) -> StoreCondition | str:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
-            await parts.of_tenant(DEFAULT_TENANT).store.ping()
+            return await parts.of_tenant(DEFAULT_TENANT).store.ping()
     except (CorefaceError, TimeoutError) as error:
-        return CheckAnswer(name="store", ok=False, detail=_reason(error))
-    return CheckAnswer(name="store", ok=True, detail="Templates can be kept.")
+        return _reason(error)
 
 
-async def _check_engine(parts: ServiceParts) -> CheckAnswer:
+async def _ask_engine(parts: ServiceParts) -> EngineStatus | str:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
-            status = await parts.engine.status()
+            return await parts.engine.status()
     except (CorefaceError, TimeoutError) as error:
-        return CheckAnswer(name="engine", ok=False, detail=_reason(error))
-    return CheckAnswer(name="engine", ok=status.ready, detail=status.detail)
+        return _reason(error)
 
 
-async def _check_pack(parts: ServiceParts) -> CheckAnswer:
-    # The files were verified at start-up. A pack without a calibration still makes templates.
-    points = 0 if parts.pack.calibration is None else len(parts.pack.calibration.point_names)
-    detail = f"{parts.pack.name}, fingerprint {parts.pack.fingerprint}, {points} operating points."
-    return CheckAnswer(name="pack", ok=True, detail=detail)
+def _readiness(parts: ServiceParts, examination: _Examination) -> list[Finding]:
+    return [store_finding(examination.store), engine_finding(examination.engine), pack_finding(parts.pack)]
+
+
+def _reasons(findings: list[Finding]) -> str:
+    return "; ".join(f"{finding.name}: {finding.detail}" for finding in findings if finding.status == "failing")
 
 
 def _reason(error: CorefaceError | TimeoutError) -> str:
     return error.detail if isinstance(error, CorefaceError) else f"No answer within {CHECK_TIMEOUT_S:g} s."
+
+
+def _store_answer(store: StoreCondition) -> StoreHealthAnswer:
+    return StoreHealthAnswer(
+        latency_seconds=store.latency_s,
+        used_bytes=store.used_bytes,
+        limit_bytes=store.limit_bytes,
+        clock_skew_seconds=store.clock_skew_s,
+        saves=store.saves,
+    )
+
+
+def _queue_answer(engine: EngineStatus) -> QueueHealthAnswer:
+    return QueueHealthAnswer(
+        sets_waiting=engine.sets_waiting, sets_in_flight=engine.sets_in_flight, oldest_seconds=engine.oldest_s
+    )
+
+
+def _worker_answers(engine: EngineStatus) -> list[WorkerHealthAnswer]:
+    return [
+        WorkerHealthAnswer(
+            worker_id=member.worker_id, version=member.version, providers=list(member.providers), slots=member.slots
+        )
+        for member in engine.members
+    ]

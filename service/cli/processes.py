@@ -99,8 +99,10 @@ def worker(host: Host = None, port: WorkerPort = None) -> None:
         _log_to_stderr(settings)
         _limit_decoders(settings)
         from service.engine.worker import run_worker
+        from service.observability.tracing import exported_traces
 
-        asyncio.run(run_worker(settings))
+        with exported_traces("coreface-worker"):
+            asyncio.run(run_worker(settings))
 
 
 def openapi() -> None:
@@ -123,6 +125,7 @@ def _run_api(settings: Settings) -> None:
     from service.api.http_server import serve_http
     from service.app import create_app
     from service.http_listening import allow_open_files, open_listener
+    from service.observability.tracing import exported_traces
 
     check_exposure(settings)
     application = create_app(settings)
@@ -135,6 +138,7 @@ def _run_api(settings: Settings) -> None:
             for port, remedy in ((settings.port, remedy), (settings.admin_port, admin_remedy))
             if port is not None
         ]
+        stack.enter_context(exported_traces("coreface-api"))
         asyncio.run(
             serve_http(
                 application,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from service.conditions import StoreCondition
 from service.errors import RequestError, TemplateNotFoundError
 from service.kept_answers import KeptAnswer
 from service.types import ComparedTemplate, EmbeddedSample, FacePolicy, SampleMaterial, Template
@@ -75,8 +76,9 @@ class TransientTemplateStore:
     ) -> None:
         """Nothing asks for them again."""
 
-    async def ping(self) -> None:
+    async def ping(self) -> StoreCondition:
         """Always there."""
+        return StoreCondition()
 
 
 class TransientAnswerStore:

@@ -1,9 +1,10 @@
 """What travels between API processes and workers: sealed msgpack frames in stream entries.
 
-    job entry    i  request id   r  reply stream   b  budget, milliseconds   t  traceparent   p  sealed request
-    reply entry  i  request id                                                               p  sealed result or error
+    job entry    i  set id   r  reply stream   b  budget, ms   t  traceparent   q  request id   p  sealed request
+    reply entry  i  set id                                                                     p  sealed result or error
 
-The readable fields are bound into the seal, so none of them can be changed or moved to another entry. Images never
+The readable fields are bound into the seal, so none of them can be changed or moved to another entry; but for the id of
+the HTTP request, which is for log lines alone, and which processes of another version may not send. Images never
 lie readable in the server or its append-only file. A frame names its version; another one is refused.
 """
 
@@ -23,6 +24,7 @@ from service.errors import (
     SetQuarantinedError,
     StoreUnavailableError,
 )
+from service.observability.trace_context import is_safe_request_id
 from service.store.frames import FrameError, FrameReader, array_field, pack_frame
 from service.store.records import (
     EMBEDDED_SAMPLE_FIELDS,
@@ -86,6 +88,8 @@ class SealedJob:
     """Time for the answer, counted from the entry's own time stamp (the server's clock)."""
     traceparent: str
     payload: bytes = field(repr=False)
+    http_request_id: str = ""
+    """What log lines name the request by; empty where there is none."""
 
     def to_fields(self) -> dict[bytes, bytes]:
         return {
@@ -93,6 +97,7 @@ class SealedJob:
             b"r": self.reply_stream.encode(),
             b"b": str(self.budget_ms).encode(),
             b"t": self.traceparent.encode(),
+            b"q": self.http_request_id.encode(),
             b"p": self.payload,
         }
 
@@ -106,13 +111,19 @@ class SealedJob:
                 budget_ms=int(fields[b"b"]),
                 traceparent=fields[b"t"].decode(),
                 payload=fields[b"p"],
+                http_request_id=_safe_request_id(fields.get(b"q", b"")),
             )
         except (KeyError, ValueError) as error:
             raise FrameError("The stream entry is no job.") from error
 
 
 def seal_job(
-    request: SetRequest, reply_stream: str, budget_ms: int, traceparent: str, sealer: PayloadSealer
+    request: SetRequest,
+    reply_stream: str,
+    budget_ms: int,
+    traceparent: str,
+    sealer: PayloadSealer,
+    http_request_id: str = "",
 ) -> SealedJob:
     """The request as a job. Works through every image byte: call it off the event loop."""
     frame = pack_frame(
@@ -130,7 +141,8 @@ def seal_job(
         ]
     )
     context = _job_context(request.request_id, reply_stream, budget_ms, traceparent, request.fingerprint)
-    return SealedJob(request.request_id, reply_stream, budget_ms, traceparent, sealer.seal(frame, context))
+    payload = sealer.seal(frame, context)
+    return SealedJob(request.request_id, reply_stream, budget_ms, traceparent, payload, http_request_id)
 
 
 def unseal_job(job: SealedJob, fingerprint: str, sealer: PayloadSealer) -> SetRequest:
@@ -238,6 +250,11 @@ def _read_aggregation(row: FrameReader) -> Aggregation:
         weights=row.many(FrameReader.number),
         without=row.optional(lambda field: field.array(-1, len(vector))),
     )
+
+
+def _safe_request_id(field: bytes) -> str:
+    text = field.decode("ascii", "replace")
+    return text if is_safe_request_id(text) else ""
 
 
 def _check_version(reader: FrameReader) -> None:

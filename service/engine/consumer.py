@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import math
 import time
 from dataclasses import dataclass, replace
 
+import structlog
 from redis.asyncio import Redis
 
 from service.engine import streams
@@ -24,7 +24,8 @@ from service.engine.local import LocalEngine
 from service.engine.quarantine import Quarantine, Standing
 from service.engine.streams import StreamEntry
 from service.errors import CorefaceError, DeadlineExceededError, InferenceFailedError, SetQuarantinedError
-from service.observability.trace_context import bound_trace
+from service.observability import tracing
+from service.observability.trace_context import bound_request_id, bound_trace
 from service.observability.worker_metrics import WorkerMetrics
 from service.offloading import off_loop
 from service.store import keys
@@ -39,7 +40,7 @@ _REPLY_TTL_S = 120.0
 _MIN_PAUSE_S = 0.05
 _MAX_PAUSE_S = 2.0
 
-_log = logging.getLogger(__name__)
+_log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class StreamWorker:
                     pause_s = _MIN_PAUSE_S
                 except CONNECTION_FAILURES as error:
                     if not streams.is_missing_group(error):
-                        _log.warning("Jobs cannot be read (%s); trying again.", type(error).__name__)
+                        _log.warning("jobs_unreachable", error=type(error).__name__)
                     await self._pause(pause_s)
                     pause_s = min(2 * pause_s, _MAX_PAUSE_S)
             await self._finish_held()
@@ -152,14 +153,15 @@ class StreamWorker:
             if entry is None:
                 continue
             now_ms = await streams.server_now_ms(self._reader)
-            _log.warning("A job is taken over from a worker that is gone; deliveries so far: %d.", found.deliveries)
+            _log.warning("job_taken_over", deliveries=found.deliveries)
+            self._metrics.set_taken_over()
             self._hold(entry, now_ms, deaths=found.deliveries)
             await self._finish_held()
 
     def _hold(self, entry: StreamEntry, now_ms: int, *, deaths: int = 0) -> None:
         """Work on a job. `deaths`: of workers that held it before; it is alone here, then."""
         age_s = max(0.0, (now_ms - entry.written_ms) / 1000)
-        self._metrics.set_taken()
+        self._metrics.set_taken(age_s)
         task = asyncio.create_task(self._handle(entry, age_s, deaths))
         self._held[entry.entry_id] = task
         task.add_done_callback(lambda _done: self._held.pop(entry.entry_id, None))
@@ -169,18 +171,31 @@ class StreamWorker:
             await asyncio.wait(self._held.values())
 
     async def _handle(self, entry: StreamEntry, age_s: float, deaths: int) -> None:
-        outcome = await self._work_off(entry, age_s, deaths)
-        self._metrics.set_ended(outcome)
-
-    async def _work_off(self, entry: StreamEntry, age_s: float, deaths: int) -> str:
-        """Answer one job, throw it away, or set it aside; what became of it, for the metrics."""
-        soon = time.monotonic() + self._timing.abandoned_after_s
         try:
             job = SealedJob.from_fields(entry.fields)
         except FrameError as error:
-            _log.error("A stream entry was thrown away: %s", error)
-            await self._deliver(entry, None, soon)
-            return "unreadable"
+            _log.error("job_thrown_away", detail=str(error))
+            await self._deliver(entry, None, time.monotonic() + self._timing.abandoned_after_s)
+            self._metrics.set_ended("unreadable", 0.0)
+            return
+        began = time.monotonic()
+        with (
+            bound_request_id(job.http_request_id),
+            tracing.continued_span(job.traceparent, "process set", tracing.Kind.CONSUMER) as span,
+            bound_trace(job.traceparent),
+        ):
+            tracing.past_span("queue", age_s)
+            outcome = await self._work_off(entry, job, age_s, deaths)
+            span.note({"coreface.set.outcome": outcome, "coreface.worker.id": self._heartbeat.worker_id})
+            if outcome != "answered":
+                span.fail(outcome)
+            seconds = time.monotonic() - began
+            self._metrics.set_ended(outcome, seconds)
+            _log.info("set", outcome=outcome, seconds=round(seconds, 4), queue_seconds=round(age_s, 4))
+
+    async def _work_off(self, entry: StreamEntry, job: SealedJob, age_s: float, deaths: int) -> str:
+        """Answer one job, throw it away, or set it aside; what became of it, for whoever watches."""
+        soon = time.monotonic() + self._timing.abandoned_after_s
         deadline = time.monotonic() + job.budget_ms / 1000 - age_s
         if deadline <= time.monotonic():
             # Whoever asked has been told already; computing it would be for nobody.
@@ -188,15 +203,16 @@ class StreamWorker:
                 await self._blame(job, deaths)
             await self._deliver(entry, None, soon)
             return "expired"
-        with bound_trace(job.traceparent):
-            reply = await self._answer(job, age_s, deadline, deaths)
+        reply = await self._answer(job, age_s, deadline, deaths)
         if reply is None:
             return "set_aside"
         if isinstance(reply, DeadlineExceededError):
             # Held until whatever runs has ended: a batch that never does may do so because of this set.
             await self._outlast_batches()
         sealed = seal_reply(job.request_id, reply, self._heartbeat.fingerprint, self._sealer)
-        if not await self._deliver(entry, (job, sealed), deadline):
+        with tracing.span("reply", tracing.Kind.PRODUCER):
+            delivered = await self._deliver(entry, (job, sealed), deadline)
+        if not delivered:
             return "undelivered"
         return reply.code if isinstance(reply, CorefaceError) else "answered"
 
@@ -218,10 +234,10 @@ class StreamWorker:
         except CorefaceError as error:
             return error
         except FrameError as error:
-            _log.error("A job cannot be read: %s", error)
+            _log.error("job_unreadable", detail=str(error))
             return InferenceFailedError(f"The worker cannot read the set. {error}")
         except Exception as error:  # noqa: BLE001 (logged, and answered as a failure of this one set)
-            _log.error("A job failed with %s.", type(error).__name__, exc_info=error)
+            _log.error("job_failed", exc_info=error)
             return InferenceFailedError("The worker failed on this set; its log says why.")
         seconds = {**result.stage_seconds, "queue": result.stage_seconds.get("queue", 0.0) + age_s}
         return replace(result, stage_seconds=seconds)
@@ -230,7 +246,7 @@ class StreamWorker:
         try:
             request = await off_loop(len(job.payload), unseal_job, job, self._heartbeat.fingerprint, self._sealer)
         except FrameError as error:
-            _log.error("A job cannot be read: %s", error)
+            _log.error("job_unreadable", detail=str(error))
         else:
             await self._quarantine.blame(request, deaths)
 
@@ -255,7 +271,7 @@ class StreamWorker:
                     )
             except CONNECTION_FAILURES as error:
                 if time.monotonic() > deadline:
-                    _log.error("An answer could not be delivered (%s).", type(error).__name__)
+                    _log.error("answer_undelivered", error=type(error).__name__)
                     return False
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _MAX_PAUSE_S)
@@ -274,7 +290,7 @@ class StreamWorker:
                 if self._held:
                     await streams.keep(self._redis, self._jobs, self._consumer, list(self._held))
             except CONNECTION_FAILURES as error:
-                _log.debug("A heartbeat failed (%s).", type(error).__name__)
+                _log.debug("heartbeat_failed", error=type(error).__name__)
             await asyncio.sleep(self._timing.beat_interval_s)
 
     async def _pause(self, seconds: float) -> None:

@@ -9,6 +9,9 @@ from redis.asyncio import Redis
 
 from service.store import keys
 
+KEY_MARK = "sealing key"
+"""What processes blind to see whether they have the same key."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
@@ -21,6 +24,8 @@ class Heartbeat:
     """Sets that it takes at once."""
     pid: int
     version: str
+    key_mark: str = ""
+    """What only holders of its sealing key can compute; empty: it does not say."""
 
 
 async def beat(redis: Redis, heartbeat: Heartbeat, ttl_s: float) -> None:
@@ -30,6 +35,7 @@ async def beat(redis: Redis, heartbeat: Heartbeat, ttl_s: float) -> None:
         "slots": heartbeat.slots,
         "pid": heartbeat.pid,
         "version": heartbeat.version,
+        "key_mark": heartbeat.key_mark,
     }
     async with redis.pipeline(transaction=False) as pipeline:
         pipeline.sadd(keys.worker_set_key(heartbeat.fingerprint), heartbeat.worker_id)
@@ -72,7 +78,13 @@ def _read(worker_id: str, fingerprint: str, body: bytes | str) -> Heartbeat | No
     try:
         said = orjson.loads(body)
         return Heartbeat(
-            worker_id, fingerprint, tuple(said["providers"]), int(said["slots"]), said["pid"], said["version"]
+            worker_id,
+            fingerprint,
+            tuple(said["providers"]),
+            int(said["slots"]),
+            said["pid"],
+            said["version"],
+            said.get("key_mark", ""),
         )
     except (ValueError, KeyError, TypeError):
         return None

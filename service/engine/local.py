@@ -10,11 +10,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Protocol
 
+from service.conditions import EngineStatus
 from service.engine.result_check import check_result
 from service.errors import DeadlineExceededError, FingerprintMismatchError, NotReadyError
+from service.observability import tracing
+from service.observability.set_tracing import set_span
 from service.pipeline.fair_gate import ADMISSION_SHARE, FairGate
 from service.pipeline.stages import BatchObserver, StageRunner, unobserved
-from service.types import EngineStatus, SetRequest, SetResult
+from service.types import SetRequest, SetResult
 
 
 class SetProcessor(Protocol):
@@ -78,6 +81,10 @@ class LocalEngine:
             )
         if self._built is None or not self._ready:
             raise NotReadyError("The engine is not running.")
+        with set_span(request):
+            return await self._create(request, self._built[0])
+
+    async def _create(self, request: SetRequest, processor: SetProcessor) -> SetResult:
         began = time.monotonic()
         try:
             async with (
@@ -85,7 +92,8 @@ class LocalEngine:
                 self._gate.enter(request.tenant, request.cost, request.timeout_s),
             ):
                 entered = time.monotonic()
-                result = await self._built[0].process(request, began + request.timeout_s)
+                tracing.past_span("wait", entered - began)
+                result = await processor.process(request, began + request.timeout_s)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -101,8 +109,19 @@ class LocalEngine:
             return EngineStatus(ready=False, detail="The model is not loaded.", workers=0, providers=())
         provider = self._built[1]
         return EngineStatus(
-            ready=True, detail=f"The model runs in this process on {provider}.", workers=1, providers=(provider,)
+            ready=True,
+            detail=f"The model runs in this process on {provider}.",
+            workers=1,
+            providers=(provider,),
+            sets_waiting=self._gate.waiting,
+            sets_in_flight=self._gate.inside,
+            oldest_s=self._gate.oldest_s,
         )
+
+    @property
+    def known_workers(self) -> int:
+        """This process, once it is ready."""
+        return int(self._ready)
 
     @property
     def gate(self) -> FairGate:

@@ -6,9 +6,9 @@ was left to do it again (a worker that hangs lives longer than any request), it 
 
 from __future__ import annotations
 
-import logging
 from enum import Enum
 
+import structlog
 from redis.asyncio import Redis
 
 from service.store import keys
@@ -20,7 +20,7 @@ _MAX_DEATHS = 2
 _MEMORY_S = 3600
 """How long what was found holds for the same samples."""
 
-_log = logging.getLogger(__name__)
+_log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 class Standing(Enum):
@@ -47,7 +47,7 @@ class Quarantine:
         try:
             return Standing(await self._redis.get(self._name(request)) or b"")
         except CONNECTION_FAILURES as error:
-            _log.warning("The quarantine cannot be reached (%s).", type(error).__name__)
+            _log.warning("quarantine_unreachable", error=type(error).__name__)
             return Standing.CLEAR
 
     async def blame(self, request: SetRequest, deaths: int) -> None:
@@ -58,14 +58,14 @@ class Quarantine:
             else:
                 await self._redis.set(self._name(request), Standing.SUSPECT.value, ex=_MEMORY_S, nx=True)
         except CONNECTION_FAILURES as error:
-            _log.warning("The quarantine cannot be reached (%s).", type(error).__name__)
+            _log.warning("quarantine_unreachable", error=type(error).__name__)
 
     async def clear(self, request: SetRequest) -> None:
         """The set was computed."""
         try:
             await self._redis.delete(self._name(request))
         except CONNECTION_FAILURES as error:
-            _log.warning("The quarantine cannot be reached (%s).", type(error).__name__)
+            _log.warning("quarantine_unreachable", error=type(error).__name__)
 
     def _name(self, request: SetRequest) -> str:
         samples = "\n".join(sorted(sample.digest for sample in request.samples))

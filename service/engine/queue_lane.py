@@ -7,11 +7,11 @@ is, the engine knows.
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
 
+import structlog
 from redis.asyncio import Redis
 
 from service.engine.background import BackgroundTasks
@@ -19,7 +19,8 @@ from service.engine.codec import SealedJob, seal_job
 from service.engine.heartbeats import Heartbeat, find_workers
 from service.engine.streams import append, is_with_worker, read_from_front
 from service.errors import CorefaceError, StoreUnavailableError
-from service.observability.trace_context import current_traceparent
+from service.observability import tracing
+from service.observability.trace_context import current_request_id, current_traceparent
 from service.offloading import off_loop
 from service.store import keys
 from service.store.connection import CONNECTION_FAILURES, with_timeout
@@ -39,7 +40,7 @@ _REPLY_GRACE_S = 2.0
 _MIN_PAUSE_S = 0.05
 _MAX_PAUSE_S = 1.0
 
-_log = logging.getLogger(__name__)
+_log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 class QueueLane:
@@ -80,7 +81,7 @@ class QueueLane:
         try:
             await self._redis.delete(self._replies)
         except CONNECTION_FAILURES:
-            _log.info("The reply stream could not be removed; it expires by itself.")
+            _log.info("reply_stream_left")
         await self._reader.aclose()
         await self._sender.aclose()
 
@@ -97,17 +98,24 @@ class QueueLane:
         """Seal the request and add it to the jobs; answers the entry's id. `deadline`: monotonic seconds. Raises
         `StoreUnavailableError`."""
         budget_ms = max(1, int((deadline - time.monotonic()) * 1000))
-        traceparent = current_traceparent()
-        job: SealedJob = await off_loop(
-            request.size, seal_job, request, self._replies, budget_ms, traceparent, self._sealer
-        )
-        try:
-            patience_s = min(self._send_timeout_s + request.size / _SEND_BYTES_PER_S, _MAX_SEND_TIMEOUT_S)
-            async with asyncio.timeout(patience_s):
-                return await append(self._sender, self._jobs, job.to_fields())
-        except (*CONNECTION_FAILURES, TimeoutError) as error:
-            self.workers = []  # until it is seen again, other lanes are the better choice
-            raise _unavailable(error) from error
+        with tracing.span("send", tracing.Kind.PRODUCER):
+            job: SealedJob = await off_loop(
+                request.size,
+                seal_job,
+                request,
+                self._replies,
+                budget_ms,
+                current_traceparent(),
+                self._sealer,
+                current_request_id(),
+            )
+            try:
+                patience_s = min(self._send_timeout_s + request.size / _SEND_BYTES_PER_S, _MAX_SEND_TIMEOUT_S)
+                async with asyncio.timeout(patience_s):
+                    return await append(self._sender, self._jobs, job.to_fields())
+            except (*CONNECTION_FAILURES, TimeoutError) as error:
+                self.workers = []  # until it is seen again, other lanes are the better choice
+                raise _unavailable(error) from error
 
     def withdraw_soon(self, entry_id: bytes) -> None:
         """Nobody waits for this job any longer: take it back, if no worker has it yet."""
@@ -119,14 +127,14 @@ class QueueLane:
             if not await is_with_worker(self._redis, self._jobs, entry_id):
                 await self._redis.xdel(self._jobs, entry_id)
         except CONNECTION_FAILURES:
-            _log.debug("A job could not be withdrawn; its budget ends it.")
+            _log.debug("job_not_withdrawn")
 
     async def _watch_workers(self) -> None:
         while True:
             try:
                 await self.find_workers()
             except StoreUnavailableError:
-                _log.debug("The workers cannot be looked for.")  # who needs them asks again, and is told why
+                _log.debug("workers_unknown")  # who needs them asks again, and is told why
             await asyncio.sleep(_WATCH_INTERVAL_S)
 
     async def _read_replies(self) -> None:
@@ -140,7 +148,7 @@ class QueueLane:
                 now = time.monotonic()
                 if failing_since is None:
                     failing_since = now
-                    _log.warning("Answers cannot be read (%s); trying again.", type(error).__name__)
+                    _log.warning("answers_unreachable", error=type(error).__name__)
                 elif now - failing_since > _REPLY_GRACE_S:
                     self._on_loss(self, _unavailable(error))
                 await asyncio.sleep(pause_s)

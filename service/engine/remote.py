@@ -8,16 +8,17 @@ the streams, which hold no more than keeps every worker busy: what waits here ca
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import structlog
 from redis.asyncio import Redis
 
+from service.conditions import EngineStatus, WorkerStatus
 from service.engine.background import cancellations, heed_cancellation
 from service.engine.codec import unseal_reply
-from service.engine.heartbeats import Heartbeat
+from service.engine.heartbeats import KEY_MARK, Heartbeat
 from service.engine.queue_lane import QueueLane
 from service.engine.result_check import check_result
 from service.errors import (
@@ -29,10 +30,12 @@ from service.errors import (
     OverloadedError,
     StoreUnavailableError,
 )
+from service.observability import tracing
+from service.observability.set_tracing import set_span
 from service.pipeline.fair_gate import FairGate
 from service.store.frames import FrameError
 from service.store.sealing import PayloadSealer
-from service.types import EngineStatus, SetRequest, SetResult
+from service.types import SetRequest, SetResult
 
 _MAX_BYTES = 512 * 2**20
 """Of samples in flight and waiting."""
@@ -40,7 +43,7 @@ _SETS_PER_SLOT = 2
 """Sent per place of the workers: one is worked on, the next is at hand. So the stream's lag also tells whether more
 workers would help."""
 
-_log = logging.getLogger(__name__)
+_log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +107,10 @@ class RemoteEngine:
 
     async def create(self, request: SetRequest) -> SetResult:
         """As the protocol says; also raises `StoreUnavailableError` and `SetQuarantinedError`."""
+        with set_span(request):
+            return await self._create(request)
+
+    async def _create(self, request: SetRequest) -> SetResult:
         deadline = time.monotonic() + request.timeout_s
         waiting = self._admit(request)
         before = cancellations()
@@ -114,6 +121,7 @@ class RemoteEngine:
                 heed_cancellation(before)
                 async with self._gate.enter(request.tenant, request.cost, request.timeout_s):
                     queued_s = time.monotonic() - began
+                    tracing.past_span("wait", queued_s)
                     await self._send(waiting, deadline)
                     heed_cancellation(before)
                     result = check_result(request, await waiting.answer)
@@ -138,8 +146,24 @@ class RemoteEngine:
         if failures:
             detail = f"{detail} {len(failures)} of {len(self._lanes)} queue server(s): {failures[0].detail}"
         return EngineStatus(
-            ready=self._running and bool(workers), detail=detail, workers=len(workers), providers=providers
+            ready=self._running and bool(workers),
+            detail=detail,
+            workers=len(workers),
+            providers=providers,
+            members=tuple(self._status_of(worker) for worker in workers),
+            sets_waiting=self._gate.waiting,
+            sets_in_flight=self._gate.inside,
+            oldest_s=self._gate.oldest_s,
         )
+
+    @property
+    def known_workers(self) -> int:
+        """Workers that were there when last looked."""
+        return sum(len(lane.workers) for lane in self._lanes)
+
+    def _status_of(self, worker: Heartbeat) -> WorkerStatus:
+        same_key = worker.key_mark in self._sealer.blind_each(KEY_MARK) if worker.key_mark else None
+        return WorkerStatus(worker.worker_id, worker.version, worker.providers, worker.slots, same_key)
 
     def _admit(self, request: SetRequest) -> _Waiting:
         """Before any work is done for the request."""
@@ -205,7 +229,7 @@ class RemoteEngine:
         try:
             reply = unseal_reply(request_id, fields.get(b"p", b""), self._fingerprint, self._sealer)
         except FrameError as error:
-            _log.error("An answer cannot be read: %s", error)
+            _log.error("answer_unreadable", detail=str(error))
             reply = InferenceFailedError(f"The worker's answer cannot be read. {error}")
         if isinstance(reply, CorefaceError):
             _fail(waiting, reply)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
 import signal
@@ -11,14 +10,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
+import structlog
+
 from service.assembly import build_set_processor, decode_threads, device_threads
 from service.engine.background import end_tasks
 from service.engine.consumer import StreamWorker, WorkerTiming
-from service.engine.heartbeats import Heartbeat
+from service.engine.heartbeats import KEY_MARK, Heartbeat
 from service.engine.local import LocalEngine, SetProcessor
 from service.errors import SetupError
 from service.http_listening import open_listener
 from service.memory_arenas import limit_arenas
+from service.observability.set_tracing import observing_passes
 from service.observability.worker_metrics import WorkerMetrics
 from service.runtime.pack import load_pack
 from service.settings import Settings
@@ -33,7 +35,7 @@ _ARENAS = 4
 _TIMEOUT_S = 2.0
 """A worker has nobody waiting on its connection: a slow server is better than a retry."""
 
-_log = logging.getLogger(__name__)
+_log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 async def run_worker(settings: Settings) -> None:
@@ -43,7 +45,13 @@ async def run_worker(settings: Settings) -> None:
     """
     limit_arenas(_ARENAS)
     pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
-    await serve_jobs(settings, pack.fingerprint, lambda: build_set_processor(pack, settings))
+    metrics = WorkerMetrics()
+    await serve_jobs(
+        settings,
+        pack.fingerprint,
+        lambda: build_set_processor(pack, settings, on_network=metrics.stages.network_opened),
+        metrics=metrics,
+    )
 
 
 async def serve_jobs(
@@ -51,6 +59,7 @@ async def serve_jobs(
     fingerprint: str,
     build_processor: Callable[[], tuple[SetProcessor, str]],
     timing: WorkerTiming | None = None,
+    metrics: WorkerMetrics | None = None,
 ) -> None:
     """`run_worker` for any processor."""
     if not settings.queue_url_list:
@@ -58,7 +67,7 @@ async def serve_jobs(
     # Twice the batch: while one batch is with the model, the next is fetched and unsealed.
     slots = 2 * settings.max_batch_sets
     sealer = PayloadSealer(load_key_ring(settings), SealingPurpose.ENGINE)
-    metrics = WorkerMetrics()
+    metrics = metrics or WorkerMetrics()
     engine = LocalEngine(
         build_processor,
         fingerprint,
@@ -66,7 +75,7 @@ async def serve_jobs(
         max_waiting_sets=slots,
         device_threads=device_threads(settings),
         decode_threads=decode_threads(settings),
-        observe=metrics.stages.batch_done,
+        observe=observing_passes(metrics.stages),
         admitted=True,
     )
     consumers: list[StreamWorker] = []
@@ -77,6 +86,7 @@ async def serve_jobs(
         return None if None in obstacles else obstacles[0]
 
     metrics.follow_readiness(lambda: obstacle() is None)
+    metrics.follow_batches(lambda: engine.stuck_s)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -92,6 +102,17 @@ async def serve_jobs(
                 slots=max(1, slots // len(queues)),
                 pid=os.getpid(),
                 version=version("coreface"),
+                key_mark=sealer.blind(KEY_MARK),
+            )
+            metrics.describe(version=heartbeat.version, pack=settings.pack, fingerprint=fingerprint)
+            _log.info(
+                "worker_started",
+                version=heartbeat.version,
+                pack=settings.pack,
+                fingerprint=fingerprint,
+                worker_id=heartbeat.worker_id,
+                providers=heartbeat.providers,
+                slots=heartbeat.slots,
             )
             consumers += [
                 StreamWorker(redis, sealer, engine, heartbeat, timing=timing, metrics=metrics) for redis in queues
@@ -102,6 +123,7 @@ async def serve_jobs(
             await engine.stop()
             for redis in queues:
                 await redis.aclose()
+            _log.info("worker_stopped")
 
 
 @asynccontextmanager
@@ -142,5 +164,5 @@ async def _end_when_stuck(engine: LocalEngine, longest_s: float) -> None:
     while True:
         await asyncio.sleep(_WATCH_INTERVAL_S)
         if engine.stuck_s > longest_s:
-            _log.critical("A batch has not ended for %.0f s; this worker ends.", engine.stuck_s)
+            _log.critical("worker_stuck", seconds=round(engine.stuck_s))
             os._exit(STUCK)

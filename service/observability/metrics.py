@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from service.conditions import StoreCondition
 from service.errors import RefusedSetError
 from service.observability.stage_metrics import StageMetrics
 from service.pipeline.fair_gate import FairGate
@@ -17,7 +18,8 @@ _QUALITIES = tuple(range(10, 101, 10))
 
 
 class Metrics:
-    """One registry per application. Labels hold routes, codes and stages: never an id of a request or a template."""
+    """One registry per application. Labels hold routes, codes, stages and versions: never an id of a request or a
+    template."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -93,6 +95,51 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._oldest_set = Gauge(
+            "coreface_engine_oldest_set_seconds",
+            "How long the oldest set that waits or is with the workers has been here; 0 where there is none.",
+            registry=self.registry,
+        )
+        self._workers = Gauge("coreface_engine_workers", "Workers that answer for this pack.", registry=self.registry)
+        self._info = Gauge(
+            "coreface_service_info",
+            "1; what this process is and which pack it serves.",
+            ("version", "pack", "fingerprint"),
+            registry=self.registry,
+        )
+        self._check_ok = Gauge(
+            "coreface_check_ok",
+            "1 where this part was usable when readiness was asked for the last time.",
+            ("check",),
+            registry=self.registry,
+        )
+        self._store_seconds = Histogram(
+            "coreface_store_call_seconds",
+            "Time of one call to the store, by what it was for.",
+            ("operation",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._store_failures = Counter(
+            "coreface_store_failures", "Calls to the store that failed, by why.", ("reason",), registry=self.registry
+        )
+        self._cached_embeddings = Counter(
+            "coreface_embedding_cache_samples",
+            "Samples that were looked for in the cache of embeddings.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self._store_used = Gauge(
+            "coreface_store_used_bytes", "Memory that the store uses, when it was asked last.", registry=self.registry
+        )
+        self._store_limit = Gauge(
+            "coreface_store_limit_bytes", "Memory that the store may use; 0: no limit.", registry=self.registry
+        )
+        self._clock_skew = Gauge(
+            "coreface_store_clock_skew_seconds",
+            "How far this machine's clock is ahead of the store's.",
+            registry=self.registry,
+        )
         self._connections = Gauge("coreface_connections", "Open connections of clients.", registry=self.registry)
         self._cut_connections = Counter(
             "coreface_cut_connections", "Connections ended early, by why.", ("reason",), registry=self.registry
@@ -112,6 +159,34 @@ class Metrics:
         self._samples_waiting.set_function(lambda: gate.waiting_cost)
         self._sets_in_flight.set_function(lambda: gate.inside)
         self._samples_per_second.set_function(lambda: gate.cost_per_s or 0.0)
+        self._oldest_set.set_function(lambda: gate.oldest_s)
+
+    def follow_workers(self, count: Callable[[], int]) -> None:
+        """`count` is asked at every scrape."""
+        self._workers.set_function(count)
+
+    def describe(self, *, version: str, pack: str, fingerprint: str) -> None:
+        self._info.labels(version, pack, fingerprint).set(1)
+
+    def check_made(self, check: str, *, ok: bool) -> None:
+        """`check`: a name of `/health/ready`."""
+        self._check_ok.labels(check).set(ok)
+
+    def store_examined(self, condition: StoreCondition) -> None:
+        self._store_used.set(condition.used_bytes)
+        self._store_limit.set(condition.limit_bytes or 0)
+        self._clock_skew.set(condition.clock_skew_s)
+
+    def store_called(self, operation: str, seconds: float, failure: str | None) -> None:
+        """As `StoreObserver` says."""
+        self._store_seconds.labels(operation).observe(seconds)
+        if failure is not None:
+            self._store_failures.labels(failure).inc()
+
+    def embeddings_looked_up(self, *, found: int, missing: int) -> None:
+        """As `StoreObserver` says."""
+        self._cached_embeddings.labels("found").inc(found)
+        self._cached_embeddings.labels("missing").inc(missing)
 
     def request_started(self) -> None:
         self._in_flight.inc()

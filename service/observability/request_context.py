@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import secrets
+from contextlib import nullcontext
 
-import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.observability.trace_context import TRACEPARENT_HEADER, bound_trace
+from service.observability import tracing
+from service.observability.trace_context import (
+    TRACEPARENT_HEADER,
+    bound_request_id,
+    bound_trace,
+    is_safe_request_id,
+)
 
 REQUEST_ID_HEADER = "X-Request-ID"
-_SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+PROBE_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+"""Asked every few seconds, by whatever watches the process: no line and no span each."""
 
 
 def request_id_of(scope: Scope) -> str:
@@ -22,7 +28,8 @@ def request_id_of(scope: Scope) -> str:
 
 
 class RequestIdMiddleware:
-    """Pure ASGI. Puts the id in `scope["state"]["request_id"]`, in every log line and in the answer's header."""
+    """Pure ASGI. Puts the id in `scope["state"]["request_id"]`, in every log line and in the answer's header, and
+    begins the trace or goes on with the client's."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -33,7 +40,7 @@ class RequestIdMiddleware:
             return
         headers = Headers(scope=scope)
         asked = headers.get(REQUEST_ID_HEADER, "")
-        request_id = asked if _SAFE_REQUEST_ID.fullmatch(asked) else secrets.token_hex(16)
+        request_id = asked if is_safe_request_id(asked) else secrets.token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
@@ -41,8 +48,12 @@ class RequestIdMiddleware:
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 
+        traceparent = headers.get(TRACEPARENT_HEADER, "")
         with (
-            structlog.contextvars.bound_contextvars(request_id=request_id),
-            bound_trace(headers.get(TRACEPARENT_HEADER, "")),
+            bound_request_id(request_id),
+            nullcontext()
+            if scope["path"] in PROBE_PATHS
+            else tracing.continued_span(traceparent, "request", tracing.Kind.SERVER),
+            bound_trace(traceparent),
         ):
             await self._app(scope, receive, send_with_id)

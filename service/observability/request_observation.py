@@ -1,4 +1,4 @@
-"""One log line and one set of counts per request."""
+"""One log line, one set of counts and one span per request."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import time
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.observability import tracing
 from service.observability.metrics import Metrics
+from service.observability.request_context import PROBE_PATHS
+from service.observability.store_calls import observing_store_calls
 
 UNMATCHED_ROUTE = "unmatched"
 CLIENT_GONE_STATUS = 499
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_QUIET_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 
 class RequestObservationMiddleware:
@@ -38,7 +40,8 @@ class RequestObservationMiddleware:
 
         self._metrics.request_started()
         try:
-            await self._app(scope, receive, send_and_note)
+            with observing_store_calls(self._metrics):
+                await self._app(scope, receive, send_and_note)
         finally:
             self._note(scope, status, time.perf_counter() - started)
 
@@ -48,5 +51,16 @@ class RequestObservationMiddleware:
         route = UNMATCHED_ROUTE if matched is None else matched.path
         code: str | None = scope.get("state", {}).get("problem_code")
         self._metrics.request_ended(method, route, status, seconds, code)
-        write = self._log.debug if route in _QUIET_ROUTES and status < 400 else self._log.info
+        _describe_span(method, route, status, code)
+        write = self._log.debug if route in PROBE_PATHS else self._log.info
         write("request", method=method, route=route, status=status, code=code, seconds=round(seconds, 4))
+
+
+def _describe_span(method: str, route: str, status: int, code: str | None) -> None:
+    span = tracing.current_span()
+    span.rename(f"{method} {route}")
+    span.note({"http.request.method": method, "http.route": route, "http.response.status_code": status})
+    if code is not None:
+        span.note({"coreface.problem.code": code})
+    if status >= 500:
+        span.fail(code or str(status))

@@ -69,6 +69,8 @@ class FairGate:
         self._refused = False
         """Whether anything was, for the time it would take, since work last left."""
         self._arrivals = itertools.count()
+        self._arrived: dict[object, float] = {}
+        """When what is here came, the first one first."""
         self._throughput = _Throughput()
 
     @property
@@ -96,6 +98,12 @@ class FairGate:
         return self._costs.total()
 
     @property
+    def oldest_s(self) -> float:
+        """How long ago the first of what waits or is inside came, seconds; 0 where there is nothing."""
+        came = next(iter(self._arrived.values()), None)
+        return 0.0 if came is None else self._clock() - came
+
+    @property
     def cost_per_s(self) -> float | None:
         """What goes through the gate while there is more to do; None before that was measured, and long after."""
         return self._throughput.per_s(self._clock())
@@ -120,6 +128,16 @@ class FairGate:
         for a tenant that has less waiting.
         """
         self.check(tenant, cost, time_left_s)
+        arrival = object()
+        self._arrived[arrival] = self._clock()
+        try:
+            async with self._turn(tenant, cost):
+                yield
+        finally:
+            del self._arrived[arrival]
+
+    @asynccontextmanager
+    async def _turn(self, tenant: str, cost: int) -> AsyncIterator[None]:
         if self._is_open:
             self._start(tenant, self._start_tag(tenant), cost)
         else:

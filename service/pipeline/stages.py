@@ -11,20 +11,22 @@ lets sets in (`fair_gate`).
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+import structlog
 
 from service.errors import CorefaceError, DeadlineExceededError, InferenceFailedError, NotReadyError
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
-_log = logging.getLogger(__name__)
+_log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class BatchDone:
     cpu_s: float
     """Processor time of the thread that did it: less than `service_s` where others had the core, or other threads or
     a GPU did the work."""
+    served: tuple[Context, ...]
+    """Of each item, the context that it was handed over in; nobody is in it."""
 
 
 BatchObserver = Callable[[BatchDone], None]
@@ -60,6 +64,8 @@ class _Job(Generic[Item, Outcome]):
     """Monotonic seconds."""
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Outcome]
+    context: Context
+    """A copy."""
 
 
 class Stage(Generic[Item, Outcome]):
@@ -87,7 +93,7 @@ class Stage(Generic[Item, Outcome]):
         """
         loop = asyncio.get_running_loop()
         now = time.monotonic()
-        job: _Job[Item, Outcome] = _Job(item, cost, now, deadline, loop, loop.create_future())
+        job: _Job[Item, Outcome] = _Job(item, cost, now, deadline, loop, loop.create_future(), copy_context())
         self._runner.enqueue(self, job)
         try:
             async with asyncio.timeout(deadline - now) as limit:
@@ -187,7 +193,7 @@ class StageRunner:
             while (taken := self._take()) is not None:
                 self._do(*taken)
         except BaseException as error:  # noqa: BLE001 (nobody is above this thread to hear of it)
-            _log.critical("A thread of %s ends with %s.", self._name, type(error).__name__, exc_info=error)
+            _log.critical("stage_thread_ended", runner=self._name, exc_info=error)
         finally:
             # Also when something that is no Exception ends a thread: nobody may wait for it forever.
             self.refuse()
@@ -225,7 +231,8 @@ class StageRunner:
             _call_soon(job.loop, settle, job.answer, outcome)
         waited = tuple(began - job.submitted_at for job in batch)
         cost = sum(job.cost for job in batch)
-        self.observe(BatchDone(stage.name, cost, waited, time.monotonic() - began, cpu_s))
+        served = tuple(job.context for job in batch)
+        self.observe(BatchDone(stage.name, cost, waited, time.monotonic() - began, cpu_s, served))
 
     def _outcomes(self, stage: Stage[Any, Any], items: list[Any]) -> list[Any]:
         """Of each item. A batch that fails is tried again by halves, so that only what fails alone has failed; memory
@@ -245,7 +252,7 @@ class StageRunner:
     def _failure_of(stage: Stage[Any, Any], error: Exception) -> CorefaceError:
         if isinstance(error, CorefaceError):
             return error
-        _log.error("The stage %s failed with %s.", stage.name, type(error).__name__, exc_info=error)
+        _log.error("stage_failed", stage=stage.name, exc_info=error)
         return _failure(error)
 
 
@@ -265,7 +272,7 @@ def _call_soon(
         loop.call_soon_threadsafe(settle, future, value)
     except RuntimeError:
         # The caller's event loop is closed: nobody is left to hear the answer.
-        _log.debug("An answer came after its event loop was closed.")
+        _log.debug("answer_too_late")
 
 
 def _answer(future: asyncio.Future[Any], outcome: object) -> None:

@@ -7,7 +7,9 @@ here: it always runs in float32 on ONNX Runtime, where it was compared with PyTo
 from __future__ import annotations
 
 import importlib.util
-import logging
+from collections.abc import Callable
+
+import structlog
 
 from service.errors import DeviceUnavailableError, DriftError
 from service.protocols import InferenceSession, PixelNetwork
@@ -36,11 +38,21 @@ _SLOW_IN_ONNX_RUNTIME = b"PRelu"
 
 _MOST_PASSES = 4
 
-_logger = logging.getLogger(__name__)
+_log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
-def open_network(pack: Pack, spec: NetworkSpec, settings: Settings) -> PixelNetwork:
-    """The network on the settings' device, runtime and precision.
+NetworkObserver = Callable[[str, str, float | None], None]
+"""Called with `detector` or `embedder`, what runs it, and its drift (`measure_drift`), where that is known."""
+
+
+def unobserved_network(_network: str, _provider: str, _drift: float | None) -> None:
+    return
+
+
+def open_network(
+    pack: Pack, spec: NetworkSpec, settings: Settings, on_network: NetworkObserver = unobserved_network
+) -> PixelNetwork:
+    """The network on the settings' device, runtime and precision. `on_network` hears of it.
 
     Raises `PackError`, `DeviceUnavailableError` where what the settings ask for is not to be had here, and `DriftError`
     where it answers something else than it should.
@@ -56,14 +68,14 @@ def open_network(pack: Pack, spec: NetworkSpec, settings: Settings) -> PixelNetw
     if settings.precision is not Precision.FLOAT32 and obstacle is None:
         half_drift = HALF_DETECTOR_DRIFT if isinstance(spec, DetectorSpec) else HALF_EMBEDDER_DRIFT
         try:
-            return _held_to(expected, half_drift, opened(pack, spec, settings, half=True), spec)
+            return _held_to(expected, half_drift, opened(pack, spec, settings, half=True), spec, on_network)
         except DriftError as error:
             if settings.precision is Precision.HALF:
                 raise
             obstacle = error.detail
-    network = _held_to(expected, FLOAT32_DRIFT, opened(pack, spec, settings, half=False), spec)
+    network = _held_to(expected, FLOAT32_DRIFT, opened(pack, spec, settings, half=False), spec, on_network)
     if settings.precision is Precision.AUTO:
-        _logger.info("%s runs in float32: %s", spec.file, obstacle)
+        _log.info("network_in_float32", file=spec.file, reason=obstacle)
     return network
 
 
@@ -167,9 +179,16 @@ def _open_on_gpu(pack: Pack, spec: NetworkSpec, settings: Settings, *, half: boo
 
 
 def _held_to(
-    expected: GoldenAnswer | None, most_drift: float, network: PixelNetwork, spec: NetworkSpec
+    expected: GoldenAnswer | None,
+    most_drift: float,
+    network: PixelNetwork,
+    spec: NetworkSpec,
+    on_network: NetworkObserver,
 ) -> PixelNetwork:
+    name = "detector" if isinstance(spec, DetectorSpec) else "embedder"
     if expected is None:
+        on_network(name, network.provider, None)
+        _log.info("network_opened", network=name, provider=network.provider, drift=None)
         return network
     drift = measure_drift(network, expected)
     if not drift <= most_drift:
@@ -178,4 +197,6 @@ def _held_to(
             f"{most_drift:g}: templates made here would differ. Try COREFACE_PRECISION=float32, or another "
             "COREFACE_RUNTIME."
         )
+    on_network(name, network.provider, drift)
+    _log.info("network_opened", network=name, provider=network.provider, drift=float(f"{drift:.2g}"))
     return network

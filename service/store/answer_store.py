@@ -57,7 +57,7 @@ class RedisAnswerStore:
         value = new_claim(mark)
 
         async def find_or_claim() -> KeptAnswer | Claim:
-            with reporting_failures():
+            with reporting_failures("claim_answer"):
                 held = await self._redis.set(name, value, nx=True, get=True, px=self._claims.life_ms)
             if not isinstance(held, bytes) or held == value.encode():
                 return Claim.OURS
@@ -74,7 +74,7 @@ class RedisAnswerStore:
         name = self._name(key)
         template_keys = [wrapped or b"" for _, wrapped in await self._template_keys(answer.template_ids)]
         record = await asyncio.to_thread(self._seal, name, request_digest, answer, template_keys)
-        with reporting_failures():
+        with reporting_failures("put_answer"):
             kept = await self._keep(keys=[name], args=[record, self._ttl_s * 1000])
         return answer if kept is None else await self._open(name, kept, request_digest)
 
@@ -85,7 +85,7 @@ class RedisAnswerStore:
         """Layout and wrapped data key of each; no key where it was erased, nothing where it expired."""
         if not template_ids:
             return []
-        with reporting_failures():
+        with reporting_failures("get_keys"):
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for template_id in template_ids:
                     pipeline.hmget(keys.template_key(self._tenant, template_id), ["layout", "key"])

@@ -26,7 +26,7 @@ class RedisApiKeyStore:
         self._sealer = PayloadSealer(ring, SealingPurpose.API_KEYS)
 
     async def get(self, key_id: str) -> ApiKey | None:
-        with reporting_failures():
+        with reporting_failures("get_api_key"):
             sealed = await self._redis.get(keys.api_key_key(key_id))
         return self._open(key_id, sealed) if isinstance(sealed, bytes) else None
 

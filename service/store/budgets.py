@@ -22,6 +22,6 @@ class RedisBudgets:
 
     async def take(self, budget: Budget, key_id: str, amount: int, limit: int, subjects: Sequence[str] = ("",)) -> int:
         names = [keys.budget_key(self._tenant, budget.value, key_id, subject) for subject in sorted(set(subjects))]
-        with reporting_failures():
+        with reporting_failures("take_budget"):
             wait_ms = await self._take(keys=names, args=[amount, limit, DAY_S * 1000])
         return -(-int(wait_ms) // 1000)

@@ -9,7 +9,6 @@ the same, and the outcome that was kept first stays.
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +16,7 @@ from contextlib import asynccontextmanager
 from enum import Enum
 from typing import TypeVar
 
+import structlog
 from redis.asyncio import Redis
 
 from service.errors import DeadlineExceededError
@@ -31,7 +31,7 @@ _MAX_PAUSE_S = 0.2
 _PAUSE_GROWTH = 1.5
 
 Outcome = TypeVar("Outcome")
-_log = logging.getLogger(__name__)
+_log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 class Claim(Enum):
@@ -89,13 +89,13 @@ class Claims:
                 try:
                     await self._renew(keys=[name], args=[value, self.life_ms])
                 except CONNECTION_FAILURES as error:
-                    _log.info("A claim could not be renewed (%s); trying again.", type(error).__name__)
+                    _log.info("claim_not_renewed", error=type(error).__name__)
 
     async def _drop_quietly(self, name: str, value: str) -> None:
         try:
             await self._drop(keys=[name], args=[value])
         except CONNECTION_FAILURES:
-            _log.info("A claim could not be dropped; it runs out by itself.")
+            _log.info("claim_not_dropped")
 
 
 def new_claim(mark: str = "") -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
+import structlog
 from redis.asyncio import Redis
 
+from service.observability.store_calls import note_embeddings_looked_up
 from service.store import keys
 from service.store.failures import reporting_failures
 from service.store.frames import FrameError, FrameReader, pack_frame
@@ -14,7 +15,7 @@ from service.store.records import EMBEDDED_SAMPLE_FIELDS, embedded_sample_row, r
 from service.store.sealing import PayloadSealer, UnsealingError
 from service.types import EmbeddedSample, FacePolicy
 
-_log = logging.getLogger(__name__)
+_log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 class EmbeddingCache:
@@ -32,19 +33,20 @@ class EmbeddingCache:
         names = [self._name(fingerprint, face_policy, self._sealer.blind(digest)) for digest in digests]
         if not names:
             return {}
-        with reporting_failures():
+        with reporting_failures("get_embeddings"):
             kept = await self._redis.mget(names)
         found: dict[str, EmbeddedSample] = {}
         for digest, name, sealed in zip(digests, names, kept, strict=True):
             sample = self._unseal(sealed, name) if isinstance(sealed, bytes) else None
             if sample is not None and sample.digest == digest:
                 found[digest] = sample
+        note_embeddings_looked_up(found=len(found), missing=len(names) - len(found))
         return found
 
     async def put(self, samples: Sequence[EmbeddedSample], fingerprint: str, face_policy: FacePolicy) -> None:
         if not samples:
             return
-        with reporting_failures():
+        with reporting_failures("put_embeddings"):
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for sample in samples:
                     name = self._name(fingerprint, face_policy, self._sealer.blind(sample.digest))
@@ -70,5 +72,5 @@ class EmbeddingCache:
             return read_embedded_sample(FrameReader.unpack(frame, EMBEDDED_SAMPLE_FIELDS))
         except (UnsealingError, FrameError) as error:
             # A cache may lose entries: the sample is embedded again.
-            _log.warning("A cached embedding cannot be read: %s", error)
+            _log.warning("cached_embedding_unreadable", detail=str(error))
             return None

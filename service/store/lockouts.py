@@ -36,14 +36,14 @@ class RedisLockouts:
         await self._run(self._settle, template_ids, [*self._limits, *self._lives_ms, int(is_match)])
 
     async def unlock(self, template_id: str) -> bool:
-        with reporting_failures():
+        with reporting_failures("unlock"):
             return bool(await self._redis.delete(keys.failures_key(self._tenant, template_id)))
 
     async def _run(self, script: AsyncScript, template_ids: Sequence[str], arguments: Sequence[int]) -> None:
         if not self._is_on or not template_ids:
             return
         names = [keys.failures_key(self._tenant, template_id) for template_id in sorted(set(template_ids))]
-        with reporting_failures():
+        with reporting_failures("check_lockout"):
             wait_ms = await script(keys=names, args=arguments)
         if wait_ms == _LOCKED:
             raise TemplateLockedError("Too many verifications against this template failed; an operator can unlock it.")

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 from redis.asyncio import Redis
 
+from service.conditions import StoreCondition
 from service.errors import RequestError, StoreUnavailableError
 from service.offloading import off_loop
 from service.settings import Retention
@@ -70,7 +71,7 @@ class RedisTemplateStore:
         self._expire = redis.register_script(scripts.EXPIRE)
 
     async def find_by_set(self, set_key: str) -> Template | None:
-        with reporting_failures():
+        with reporting_failures("find_set"):
             found = await self._find(keys=[self._set_index_key(set_key)], args=[self._template_key("")])
         return None if found is None else self._unseal_found(found)
 
@@ -79,7 +80,7 @@ class RedisTemplateStore:
         claim, value = self._set_claim_key(set_key), new_claim()
 
         async def find_or_claim() -> Template | Claim:
-            with reporting_failures():
+            with reporting_failures("claim_set"):
                 found = await self._find(
                     keys=[self._set_index_key(set_key), claim],
                     args=[self._template_key(""), value, self._claims.life_ms],
@@ -109,11 +110,11 @@ class RedisTemplateStore:
         fields = ["layout", "key", "sealed"]
         rows: list[Any]
         if len(wanted) <= _FEW:
-            with reporting_failures():
+            with reporting_failures("get_many"):
                 reading = (self._redis.hmget(self._template_key(template_id), fields) for template_id in wanted)
                 rows = list(await asyncio.gather(*reading))
             return self._unseal_many(template_ids, dict(zip(wanted, rows, strict=True)), decode)
-        with reporting_failures():
+        with reporting_failures("get_many"):
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for template_id in wanted:
                     pipeline.hmget(self._template_key(template_id), fields)
@@ -133,7 +134,7 @@ class RedisTemplateStore:
         sealed_material = await off_loop(
             _MATERIAL_BYTES * len(material.samples), lambda: data_key.seal(encode_material(material), _MATERIAL)
         )
-        with reporting_failures():
+        with reporting_failures("put"):
             kept = await self._put(
                 keys=names,
                 args=[
@@ -159,7 +160,7 @@ class RedisTemplateStore:
     async def list_page(self, cursor: int, limit: int) -> tuple[list[Template], int]:
         prefix = self._template_key("")
         found: list[str] = []
-        with reporting_failures():
+        with reporting_failures("list"):
             for _ in range(_MOST_SCANS):
                 cursor, names = await self._redis.scan(cursor, match=f"{prefix}*", count=limit)
                 found += [cast(bytes, name).decode("ascii").removeprefix(prefix) for name in names]
@@ -177,7 +178,7 @@ class RedisTemplateStore:
         new = replace(old, expires_at=expires_at)
         name = self._template_key(template_id)
         resealed = self._data_key(name, key).seal(encode_template(new), _TEMPLATE)
-        with reporting_failures():
+        with reporting_failures("expire"):
             done = await self._expire(keys=[name], args=[sealed, resealed, max(1, round(seconds * 1000)), template_id])
         # Else it was erased, upgraded or given another end meanwhile.
         return new if done else await self.get(template_id)
@@ -189,7 +190,7 @@ class RedisTemplateStore:
         if encode_template(self._unseal(old.template_id, key, sealed)) != encode_template(old):
             return False
         resealed = self._data_key(name, key).seal(encode_template(new), _TEMPLATE)
-        with reporting_failures():
+        with reporting_failures("replace"):
             done = await self._replace(
                 keys=[name, self._set_index_key(set_key)], args=[sealed, resealed, old.template_id]
             )
@@ -197,7 +198,7 @@ class RedisTemplateStore:
 
     async def erase(self, template_id: str) -> None:
         template = await self.get(template_id)
-        with reporting_failures():
+        with reporting_failures("erase"):
             erased = await self._erase(
                 keys=[
                     self._template_key(template_id),
@@ -211,7 +212,7 @@ class RedisTemplateStore:
 
     async def list_subject(self, subject: str) -> list[Template]:
         listed: list[str] = []
-        with reporting_failures():
+        with reporting_failures("list"):
             for blinded in self._sealer.blind_each(subject):
                 found = await self._list(keys=[keys.subject_index_key(self._tenant, blinded)])
                 listed += [template_id.decode("ascii") for template_id in found]
@@ -228,23 +229,43 @@ class RedisTemplateStore:
     ) -> None:
         await self._cache.put(samples, fingerprint, face_policy)
 
-    async def ping(self) -> None:
-        with reporting_failures():
+    async def ping(self) -> StoreCondition:
+        began = time.time()
+        with reporting_failures("ping"):
             async with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.time()
                 pipeline.info("memory")
-                pipeline.set(keys.PROBE_KEY, b"1", ex=_PROBE_TTL_S)
-                memory, _ = await pipeline.execute()
+                pipeline.info("persistence")
+                pipeline.get(keys.PROBE_KEY)
+                # Who has another key writes something else.
+                pipeline.set(keys.PROBE_KEY, self._sealer.blind(keys.PROBE_KEY), ex=_PROBE_TTL_S)
+                (seconds, microseconds), memory, persistence, probe, _ = await pipeline.execute()
+        ended = time.time()
         policy = memory.get("maxmemory_policy")
         if memory.get("maxmemory") and policy != "noeviction":
             raise StoreUnavailableError(
                 f"The store evicts templates when its memory is full (maxmemory-policy {policy}); set noeviction."
             )
+        saved = {persistence.get("rdb_last_bgsave_status", "ok"), persistence.get("aof_last_write_status", "ok")}
+        return StoreCondition(
+            latency_s=ended - began,
+            used_bytes=int(memory.get("used_memory", 0)),
+            limit_bytes=int(memory.get("maxmemory", 0)) or None,
+            # Its clock was read about in the middle.
+            clock_skew_s=(began + ended) / 2 - (int(seconds) + int(microseconds) / 1e6),
+            saves=saved == {"ok"},
+            same_key=self._is_ours(probe),
+        )
+
+    def _is_ours(self, probe: bytes | None) -> bool | None:
+        """Whether it was written under a key of this ring."""
+        return None if probe is None else probe.decode("ascii", "replace") in self._sealer.blind_each(keys.PROBE_KEY)
 
     async def _read(self, template_id: str, part: str) -> tuple[bytes, bytes, bytes]:
         """Layout, wrapped key and a sealed part. Raises `TemplateNotFoundError`, `TemplateErasedError`."""
         if _TEMPLATE_ID.fullmatch(template_id) is None:
             raise absent_template(template_id, None)
-        with reporting_failures():
+        with reporting_failures("get"):
             layout, key, sealed = await self._redis.hmget(self._template_key(template_id), ["layout", "key", part])
         if isinstance(layout, bytes) and isinstance(key, bytes) and isinstance(sealed, bytes):
             return layout, key, sealed

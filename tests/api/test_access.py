@@ -40,6 +40,7 @@ NEEDED = {
     "/v1/templates/{template_id}/expiry": Scope.TEMPLATES_WRITE,
     "/v1/verify/batch": Scope.VERIFY_MANY,
     "/v1/verify/references": Scope.VERIFY_MANY,
+    "/health": Scope.ADMIN,
     "/v1/packs": None,
     "/v1/packs/current": None,
 }
@@ -69,7 +70,7 @@ def enrol(api: RunningApi, headers: dict[str, str], *samples: bytes, **members: 
     return api.client.post("/v1/templates", json={"samples": encoded, **members}, headers=headers)
 
 
-def test_every_route_but_health_and_metrics_is_listed_here() -> None:
+def test_every_route_but_probes_and_metrics_is_listed_here() -> None:
     assert {path for _, path in ROUTES} == set(NEEDED)
 
 
@@ -94,7 +95,7 @@ def test_a_key_opens_what_its_scope_says_and_nothing_else(guarded: RunningApi, m
 
 
 @pytest.mark.parametrize("path", sorted(OPEN))
-def test_health_and_metrics_ask_for_no_key(guarded: RunningApi, path: str) -> None:
+def test_probes_and_metrics_ask_for_no_key(guarded: RunningApi, path: str) -> None:
     assert guarded.client.get(path).status_code == 200
 
 

@@ -17,7 +17,8 @@ Counts = dict[str, float]
 
 def read_counts(api: RunningApi) -> Counts:
     lines = re.findall(r"^(coreface_\w+_total(?:\{.*?\})?) (\S+)$", api.client.get("/metrics").text, re.MULTILINE)
-    return {name: float(value) for name, value in lines if "requests" not in name and "failures" not in name}
+    of_their_own = ("requests", "failures", "embedding_cache")
+    return {name: float(value) for name, value in lines if not any(word in name for word in of_their_own)}
 
 
 @contextmanager
@@ -140,3 +141,18 @@ def test_a_subject_is_erased_template_by_template(api: RunningApi, fresh_png: Fr
     with counted(api) as added:
         assert api.client.delete("/v1/subjects/counted").json()["erased"] == 2
     assert added == {"coreface_erasures_total": 2.0}
+
+
+def test_looked_up_embeddings_and_the_time_of_the_store(api: RunningApi, fresh_png: FreshPng) -> None:
+    known, fresh = fresh_png(), fresh_png()
+    upload(api, known)
+
+    def read(series: str) -> float:
+        found = re.search(rf"^{re.escape(series)} (\S+)$", api.client.get("/metrics").text, re.MULTILINE)
+        return 0.0 if found is None else float(found[1])
+
+    series = [f'coreface_embedding_cache_samples_total{{outcome="{outcome}"}}' for outcome in ("found", "missing")]
+    series.append('coreface_store_call_seconds_count{operation="put"}')
+    before = [read(name) for name in series]
+    upload(api, known, fresh)
+    assert [read(name) - count for name, count in zip(series, before, strict=True)] == [1.0, 1.0, 1.0]

@@ -53,6 +53,22 @@ def test_health_is_on_both_under_any_name(guarded: RunningApi, doors: Doors) -> 
             assert ask(port, path, "10.1.2.3:8000").status_code == 200
 
 
+def test_health_in_detail_is_on_both_and_a_name_is_asked_for(guarded: RunningApi, doors: Doors) -> None:
+    assert ask(doors.admin_port, "/health", "localhost").status_code == 200
+    assert ask(guarded.port, "/health", "api.example").status_code == 200
+    assert ask(guarded.port, "/health", "rebound.example").status_code == 421
+
+
+def test_operators_need_no_key_on_their_own_port(
+    _shared_servers: Callable[[ServerKind], RunningServer],
+) -> None:
+    doors = Doors(host="127.0.0.1", admin_port=free_port())
+    with RunningApi(_shared_servers(ServerKind.VALKEY).url, LIMITS, doors=doors, with_keys=True) as api:
+        assert ask(doors.admin_port, "/health", "localhost").json()["version"]
+        refused = ask(api.port, "/health", "localhost")
+        assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8000", "rebound.example", "api.example.rebound.example"])
 def test_another_name_is_refused_with_a_code_and_counted(guarded: RunningApi, doors: Doors, host: str) -> None:
     response = ask(guarded.port, "/v1/packs/current", host)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.api.draining import draining_of
-from service.types import EngineStatus
+from service.conditions import EngineStatus
 from tests.api.conftest import LIMITS
 from tests.api.running_api import RunningApi
 

@@ -11,7 +11,7 @@ from tests.deployment.files import DEPLOY, ROOT, load_yaml
 RULES = load_yaml(DEPLOY / "prometheus" / "rules.yml")
 DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "coreface.json").read_text())
 JOBS = {"coreface-api", "coreface-worker", "coreface-balancer"}
-_SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+_SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
 
 def documented_series() -> set[str]:

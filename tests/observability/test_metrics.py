@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from service.conditions import StoreCondition
 from service.observability.metrics import Metrics
 from service.observability.worker_metrics import WorkerMetrics
 from service.types import RejectionReason, SampleReport
@@ -23,13 +24,23 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
         )
     }
     actual = {
-        metric.name: (metric.type, tuple(collector._labelnames))
+        metric.name + ("_total" if metric.type == "counter" else ""): (metric.type, tuple(collector._labelnames))
         for registry in (Metrics().registry, WorkerMetrics().registry)
         for collector in registry._collector_to_names
         if hasattr(collector, "_labelnames")
         for metric in collector.describe()
     }
     assert documented == actual
+
+
+def test_every_call_to_the_store_is_documented() -> None:
+    (row,) = re.findall(r"^\| `coreface_store_call_seconds` .*$", TABLE.read_text(), re.MULTILINE)
+    called = {
+        name
+        for path in (TABLE.parents[1] / "service" / "store").glob("*.py")
+        for name in re.findall(r'reporting_failures\("(\w+)"\)', path.read_text())
+    }
+    assert set(re.findall(r"`(\w+)`", row)) - {"coreface_store_call_seconds", "operation"} == called
 
 
 def test_what_happens_is_counted() -> None:
@@ -46,6 +57,13 @@ def test_what_happens_is_counted() -> None:
     metrics.decision_explained()
     metrics.comparison_answered("fmr_1e-3", "match")
     metrics.stages_timed({"embed": 0.02})
+    metrics.store_called("get", 0.002, None)
+    metrics.store_called("put", 0.25, "slow")
+    metrics.embeddings_looked_up(found=2, missing=1)
+    metrics.store_examined(StoreCondition(used_bytes=10, limit_bytes=None, clock_skew_s=-0.5))
+    metrics.check_made("store", ok=False)
+    metrics.describe(version="1.2.3", pack="p", fingerprint="f")
+    metrics.follow_workers(lambda: 3)
     text = metrics.render().decode()
     for line in (
         "coreface_requests_in_flight 1.0",
@@ -64,6 +82,16 @@ def test_what_happens_is_counted() -> None:
         'coreface_media_total{kind="photograph"} 1.0',
         'coreface_comparisons_total{decision="match",operating_point="fmr_1e-3"} 1.0',
         'coreface_stage_seconds_count{stage="embed"} 1.0',
+        'coreface_store_call_seconds_bucket{le="0.0025",operation="get"} 1.0',
+        'coreface_store_failures_total{reason="slow"} 1.0',
+        'coreface_embedding_cache_samples_total{outcome="found"} 2.0',
+        'coreface_embedding_cache_samples_total{outcome="missing"} 1.0',
+        "coreface_store_used_bytes 10.0",
+        "coreface_store_limit_bytes 0.0",
+        "coreface_store_clock_skew_seconds -0.5",
+        'coreface_check_ok{check="store"} 0.0',
+        'coreface_service_info{fingerprint="f",pack="p",version="1.2.3"} 1.0',
+        "coreface_engine_workers 3.0",
     ):
         assert line in text
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from service.conditions import EngineStatus, StoreCondition
 from service.errors import OverloadedError, RequestError, TemplateNotFoundError
 from service.types import (
     Aggregation,
@@ -20,7 +21,6 @@ from service.types import (
     EmbeddedFace,
     EmbeddedSample,
     Embedding,
-    EngineStatus,
     FacePolicy,
     FaceQuality,
     HeadPose,
@@ -207,4 +207,5 @@ class MemoryStore:
         for sample in samples:
             self.embeddings[sample.digest, fingerprint, face_policy] = sample
 
-    async def ping(self) -> None: ...
+    async def ping(self) -> StoreCondition:
+        return StoreCondition()

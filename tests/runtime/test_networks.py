@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 
 from service.errors import DeviceUnavailableError, DriftError
 from service.packs.definitions import definitions_path
@@ -77,11 +79,16 @@ def test_onnx_runtime_has_no_half(pack: Pack) -> None:
         provider(pack, precision="half", runtime="onnxruntime")
 
 
-def test_without_golden_answers_nothing_is_rounded(pack: Pack, caplog: pytest.LogCaptureFixture) -> None:
+def reasons_for_float32(logs: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [line["reason"] for line in logs if line["event"] == "network_in_float32"]
+
+
+def test_without_golden_answers_nothing_is_rounded(pack: Pack) -> None:
     (pack.directory / GOLDEN_FILE).unlink()
-    with caplog.at_level(logging.INFO):
+    with structlog.testing.capture_logs() as logs:
         assert provider(pack) == CPU_PROVIDER
-    assert "install the pack again" in caplog.text
+    assert all("install the pack again" in reason for reason in reasons_for_float32(logs))
+    assert reasons_for_float32(logs)
 
 
 def bend_golden(pack: Pack, factor: float) -> None:
@@ -103,13 +110,12 @@ def test_a_machine_that_computes_something_else_does_not_start(pack: Pack) -> No
             provider(pack, **values)
 
 
-def test_too_coarse_a_half_falls_back_to_float32(
-    pack: Pack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_too_coarse_a_half_falls_back_to_float32(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "HALF_EMBEDDER_DRIFT", 1e-9)
-    with caplog.at_level(logging.INFO):
+    with structlog.testing.capture_logs() as logs:
         assert provider(pack) == CPU_PROVIDER
-    assert "embedder.onnx runs in float32: embedder.onnx on OpenVINO CPU bfloat16 answers" in caplog.text
+    (reason,) = reasons_for_float32(logs)
+    assert reason.startswith("embedder.onnx on OpenVINO CPU bfloat16 answers")
     with pytest.raises(DriftError):
         provider(pack, precision="half")
 
