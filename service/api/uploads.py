@@ -33,6 +33,7 @@ from service.api.problems import (
 )
 from service.api.request_body import read_body, refuse_by_headers
 from service.errors import InvalidRequestError, UnsupportedContentTypeError
+from service.observability.request_observation import note_samples
 from service.offloading import off_loop
 from service.settings import Limits
 from service.types import ConsistencyPolicy, FacePolicy, SetPolicies
@@ -45,6 +46,7 @@ _NUMBERS_AT_FAULT = frozenset({"finite_number", "too_short", "too_long", "greate
 _TEMPLATE_FIELDS = _ADDING_FIELDS | {"face_policy", "consistency_policy", "subject"}
 
 _Body = TypeVar("_Body", bound=BaseModel)
+_Upload = TypeVar("_Upload", "TemplateUpload", "AddedSamples")
 _Policy = TypeVar("_Policy", bound=StrEnum)
 
 
@@ -67,11 +69,11 @@ async def read_template_upload(request: Request, limits: Limits) -> TemplateUplo
     refuse_by_headers(request, limits)
     content_type, options = parse_options_header(request.headers.get("content-type"))
     if content_type == MULTIPART:
-        return _from_form(await _read_multipart(request, options, limits, _TEMPLATE_FIELDS))
+        return _noted(_from_form(await _read_multipart(request, options, limits, _TEMPLATE_FIELDS)))
     if content_type == JSON:
         body = validate_body(TemplateBody, await _read_json(request, limits, limits.max_samples), limits)
         policies = SetPolicies(body.face_policy, body.consistency_policy)
-        return TemplateUpload(tuple(body.samples), policies, frozenset(body.include), body.subject)
+        return _noted(TemplateUpload(tuple(body.samples), policies, frozenset(body.include), body.subject))
     raise _unsupported_content_type()
 
 
@@ -81,10 +83,10 @@ async def read_added_samples(request: Request, limits: Limits) -> AddedSamples:
     content_type, options = parse_options_header(request.headers.get("content-type"))
     if content_type == MULTIPART:
         form = await _read_multipart(request, options, limits, _ADDING_FIELDS)
-        return AddedSamples(form.samples, _form_include(form))
+        return _noted(AddedSamples(form.samples, _form_include(form)))
     if content_type == JSON:
         body = validate_body(AddedSamplesBody, await _read_json(request, limits, limits.max_samples), limits)
-        return AddedSamples(tuple(body.samples), frozenset(body.include))
+        return _noted(AddedSamples(tuple(body.samples), frozenset(body.include)))
     raise _unsupported_content_type()
 
 
@@ -126,6 +128,11 @@ def _is_of_vector(entry: ErrorDetails) -> bool:
     """Whether a vector or its norm is of the right form, but for its numbers."""
     names = set(entry["loc"]) & {"vector", "template_norm"}
     return bool(names) and entry["type"] in _NUMBERS_AT_FAULT
+
+
+def _noted(upload: _Upload) -> _Upload:
+    note_samples(len(upload.samples))
+    return upload
 
 
 async def _read_json(request: Request, limits: Limits, max_values: int) -> JsonBody:

@@ -43,6 +43,7 @@ from service.errors import (
 )
 from service.kept_answers import KeptAnswer
 from service.observability.audit import Event
+from service.observability.request_observation import note_samples
 from service.pipeline.batch_verification import BatchVerification
 from service.pipeline.verification import SampleSide, Side
 
@@ -199,6 +200,7 @@ def _check_raw(caller: Caller, raw: bool) -> None:
 async def _spend(parts: TenantParts, caller: Caller, sides: Iterable[Side], raw: bool) -> None:
     """Before anything is done for the sides: their images, and an exact score of each template."""
     images = sum(len(side.samples) for side in sides if isinstance(side, SampleSide))
+    note_samples(images)
     await parts.allowances.spend_images(caller, images)
     if raw:
         ids = [template_id for side in sides if (template_id := known_id(parts.sealer, side)) is not None]

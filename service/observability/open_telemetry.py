@@ -71,15 +71,16 @@ class OpenTelemetryTracer:
 
     def passed(self, name: str, seconds: float, served: Sequence[contextvars.Context], attributes: Attributes) -> None:
         ended = time.time_ns()
-        parents = {span.get_span_context(): span for span in (each.run(trace.get_current_span) for each in served)}
-        for parent, span in parents.items():
+        spans = (each.run(trace.get_current_span) for each in served)
+        parents = {span.get_span_context().span_id: span for span in spans}
+        for span in parents.values():
             # Not whether it still records: it may have ended since the pass did.
-            if parent.trace_flags.sampled:
+            if span.get_span_context().trace_flags.sampled:
                 self._tracer.start_span(
                     name,
                     trace.set_span_in_context(span),
                     attributes={**attributes, "coreface.pass.sets": len(parents)},
-                    links=[Link(other) for other in parents if other != parent],
+                    links=[Link(other.get_span_context()) for other in parents.values() if other is not span],
                     start_time=ended - int(seconds * _NS_PER_S),
                 ).end(ended)
 

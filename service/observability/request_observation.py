@@ -56,6 +56,11 @@ class RequestObservationMiddleware:
         write("request", method=method, route=route, status=status, code=code, seconds=round(seconds, 4))
 
 
+def note_samples(count: int) -> None:
+    """For the request's span: how many samples came with it."""
+    tracing.current_span().note({"coreface.request.samples": count})
+
+
 def _describe_span(method: str, route: str, status: int, code: str | None) -> None:
     span = tracing.current_span()
     span.rename(f"{method} {route}")

@@ -14,6 +14,7 @@ from service.engine.consumer import StreamWorker, WorkerTiming
 from service.engine.heartbeats import Heartbeat
 from service.engine.local import LocalEngine
 from service.engine.remote import RemoteEngine
+from service.pipeline.stages import BatchObserver, unobserved
 from service.protocols import TemplateEngine
 from service.store.connection import connect_redis
 from service.store.sealing import PayloadSealer, SealingPurpose
@@ -42,7 +43,13 @@ def make_heartbeat(
     return Heartbeat(worker_id, fingerprint, (provider,), slots, 1234, "0.0.0")
 
 
-def make_local(processor: FakeProcessor, *, max_batch_sets: int = 4, max_waiting_sets: int = 64) -> LocalEngine:
+def make_local(
+    processor: FakeProcessor,
+    *,
+    max_batch_sets: int = 4,
+    max_waiting_sets: int = 64,
+    observe: BatchObserver = unobserved,
+) -> LocalEngine:
     return LocalEngine(
         lambda: (processor, PROVIDER),
         FINGERPRINT,
@@ -50,6 +57,7 @@ def make_local(processor: FakeProcessor, *, max_batch_sets: int = 4, max_waiting
         max_waiting_sets=max_waiting_sets,
         device_threads=1,
         decode_threads=1,
+        observe=observe,
     )
 
 
@@ -62,9 +70,10 @@ async def running_worker(
     sealer: PayloadSealer | None = None,
     timing: WorkerTiming = QUICK,
     slots: int = 8,
+    observe: BatchObserver = unobserved,
 ) -> AsyncIterator[StreamWorker]:
     """A worker inside this event loop; drained at the end."""
-    engine = make_local(processor)
+    engine = make_local(processor, observe=observe)
     await engine.start()
     worker = StreamWorker(redis, sealer or make_sealer(), engine, make_heartbeat(worker_id, slots), timing=timing)
     task = asyncio.create_task(worker.run())
