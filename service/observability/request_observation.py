@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 import structlog
@@ -52,8 +53,8 @@ class RequestObservationMiddleware:
         code: str | None = scope.get("state", {}).get("problem_code")
         self._metrics.request_ended(method, route, status, seconds, code)
         _describe_span(method, route, status, code)
-        write = self._log.debug if route in PROBE_PATHS else self._log.info
-        write("request", method=method, route=route, status=status, code=code, seconds=round(seconds, 4))
+        level = logging.DEBUG if route in PROBE_PATHS else logging.INFO
+        self._log.log(level, "request", method=method, route=route, status=status, code=code, seconds=round(seconds, 4))
 
 
 def note_samples(count: int) -> None:
