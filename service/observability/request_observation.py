@@ -53,8 +53,15 @@ class RequestObservationMiddleware:
         code: str | None = scope.get("state", {}).get("problem_code")
         self._metrics.request_ended(method, route, status, seconds, code)
         _describe_span(method, route, status, code)
-        level = logging.DEBUG if route in PROBE_PATHS else logging.INFO
-        self._log.log(level, "request", method=method, route=route, status=status, code=code, seconds=round(seconds, 4))
+        self._log.log(
+            logging.DEBUG if route in PROBE_PATHS else logging.INFO,
+            "request",
+            method=method,
+            route=route,
+            status=status,
+            code=code,
+            seconds=round(seconds, 4),
+        )
 
 
 def note_samples(count: int) -> None:
