@@ -15,7 +15,7 @@ from service.api.dependencies import ServiceParts
 from service.api.doors import NO_DOORS, Doors, DoorsMiddleware
 from service.api.draining import Draining
 from service.api.openapi import install_openapi
-from service.api.problems import UnexpectedErrorMiddleware, install_problem_handlers
+from service.api.problems import UnexpectedErrorMiddleware, install_problem_handlers, problem_codes
 from service.api.security_headers import SecurityHeadersMiddleware
 from service.observability.metrics import Metrics
 from service.observability.request_context import RequestIdMiddleware
@@ -30,7 +30,7 @@ PartsOpener = Callable[[Metrics], AbstractAsyncContextManager[ServiceParts]]
 
 def build_application(open_parts: PartsOpener, doors: Doors = NO_DOORS, *, with_console: bool = True) -> FastAPI:
     """Routes, problem documents, request ids, log and metrics; the parts live as long as the application runs."""
-    metrics = Metrics()
+    metrics = Metrics(problem_codes())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

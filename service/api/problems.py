@@ -80,6 +80,18 @@ class InvalidVectorFieldsError(InvalidVectorError):
         self.fields = tuple(fields)
 
 
+def problem_codes() -> set[str]:
+    """All that may be answered."""
+    codes = {problem.code for problem in HTTP_PROBLEMS}
+    kinds: list[type[CorefaceError]] = [RequestError, ServiceError]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        if "code" in vars(kind):
+            codes.add(kind.code)
+    return codes
+
+
 def json_pointer(location: Sequence[str | int]) -> str:
     """`("samples", 0)` -> `#/samples/0` (RFC 6901, as a URI fragment without percent-encoding)."""
     return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1")[:64] for part in location)

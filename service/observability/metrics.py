@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -10,10 +10,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from service.conditions import StoreCondition
 from service.errors import RefusedSetError
 from service.observability.stage_metrics import StageMetrics
+from service.observability.store_calls import STORE_FAILURES
 from service.pipeline.fair_gate import FairGate
 from service.types import SampleReport, are_consistent
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_CUTS = ("malformed", "slow_header", "slow_body", "unread_answer", "too_many")
 _QUALITIES = tuple(range(10, 101, 10))
 
 
@@ -21,7 +23,9 @@ class Metrics:
     """One registry per application. Labels hold routes, codes, stages and versions: never an id of a request or a
     template."""
 
-    def __init__(self) -> None:
+    def __init__(self, problem_codes: Iterable[str] = ()) -> None:
+        """`problem_codes`: that may be answered. They are there from the first scrape on, as 0: of a series that begins
+        with 1, no increase is seen."""
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.stages = StageMetrics(self.registry)
@@ -145,12 +149,19 @@ class Metrics:
             "coreface_cut_connections", "Connections ended early, by why.", ("reason",), registry=self.registry
         )
 
+        for code in problem_codes:
+            self._failures.labels(code)
+        for cut in _CUTS:
+            self._cut_connections.labels(cut)
+        for failure in STORE_FAILURES:
+            self._store_failures.labels(failure)
+
     def follow_connections(self, connections: Sized) -> None:
         """The server's, looked at with every scrape."""
         self._connections.set_function(lambda: len(connections))
 
     def connection_cut(self, reason: str) -> None:
-        """`malformed`, `slow_header`, `slow_body` (of what was answered already), `unread_answer` or `too_many`."""
+        """One of `_CUTS`; `slow_body`: of what was answered already."""
         self._cut_connections.labels(reason).inc()
 
     def follow_gate(self, gate: FairGate) -> None:

@@ -12,11 +12,15 @@ from typing import Protocol
 from service.observability import tracing
 
 
+STORE_FAILURES = ("unreachable", "slow", "full", "read_only", "refused")
+"""Why a call failed; the last one is any other error of the server."""
+
+
 class StoreObserver(Protocol):
     """Hears of the calls of one application's requests."""
 
     def store_called(self, operation: str, seconds: float, failure: str | None) -> None:
-        """`failure`: `full`, `read_only`, `slow`, `unreachable` or `refused`; None where it did what it was to do."""
+        """`failure`: one of `STORE_FAILURES`; None where it did what it was to do."""
         ...
 
     def embeddings_looked_up(self, *, found: int, missing: int) -> None: ...

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from service.conditions import StoreCondition
+from service.api.problems import problem_codes
 from service.observability.metrics import Metrics
 from service.observability.worker_metrics import WorkerMetrics
 from service.types import RejectionReason, SampleReport
@@ -94,6 +95,18 @@ def test_what_happens_is_counted() -> None:
         "coreface_engine_workers 3.0",
     ):
         assert line in text
+
+
+def test_what_may_fail_is_there_as_nothing_from_the_first_scrape_on() -> None:
+    text = Metrics(problem_codes()).render().decode()
+    for line in (
+        'coreface_failures_total{code="audit_unavailable"} 0.0',
+        'coreface_failures_total{code="internal_error"} 0.0',
+        'coreface_store_failures_total{reason="full"} 0.0',
+        'coreface_cut_connections_total{reason="too_many"} 0.0',
+    ):
+        assert line in text
+    assert "setup_failed" not in text
 
 
 def test_two_applications_count_apart() -> None:
