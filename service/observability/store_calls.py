@@ -11,7 +11,6 @@ from typing import Protocol
 
 from service.observability import tracing
 
-
 STORE_FAILURES = ("unreachable", "slow", "full", "read_only", "refused")
 """Why a call failed; the last one is any other error of the server."""
 

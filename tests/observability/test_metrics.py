@@ -3,8 +3,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from service.conditions import StoreCondition
 from service.api.problems import problem_codes
+from service.conditions import StoreCondition
 from service.observability.metrics import Metrics
 from service.observability.worker_metrics import WorkerMetrics
 from service.types import RejectionReason, SampleReport
