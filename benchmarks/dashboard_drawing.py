@@ -41,6 +41,7 @@ _COLOURS = (
     "#d8589f",
     "#5b5bd6",
 )
+_SCALES = {"bytes": 2.0**20}
 _SEVERITIES = {"critical": "#d1373f", "warning": "#e0a02b"}
 
 
@@ -134,15 +135,16 @@ def _draw_panel(axes: Axes, drawn: Drawn, run: Run) -> None:
     for number, (name, line) in enumerate(drawn.lines):
         colour = _COLOURS[number % len(_COLOURS)]
         label = name if id(line) in named else None
-        axes.plot(_minutes(line, run), line.values, color=colour, linewidth=1.5, label=label)
+        values = [value / _SCALES.get(unit, 1.0) for value in line.values]
+        axes.plot(_minutes(line, run), values, color=colour, linewidth=1.5, label=label)
     for event in run.events:
         axes.axvline((event.at - run.began) / 60, color=_FAINT, linewidth=0.7, linestyle=":")
     _dress(axes, run)
-    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=unit == "none"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _in_words(value, unit)))
     if drawn.panel["fieldConfig"]["defaults"].get("min") == 0:
         axes.set_ylim(bottom=0)
-        highest = max((value for _, line in drawn.lines for value in line.values if value == value), default=0.0)
+        highest = axes.dataLim.y1 if drawn.lines else 0.0
         axes.set_ylim(top=1.12 * highest if highest > 0 else 1.0)
     if not drawn.lines:
         axes.text(0.5, 0.5, "nothing in this run", transform=axes.transAxes, ha="center", color=_FAINT)
@@ -177,7 +179,7 @@ def _draw_alerts(axes: Axes, run: Run, names: Sequence[str]) -> None:
     axes.set_ylim(len(names) + 0.5, -0.6)
     _dress(axes, run)
     axes.set_xlabel(
-        "minutes; pale: pending, full: firing; dotted: what was done to the service", fontsize=9, color=_FAINT
+        "minutes; pale: pending, full: firing; upright: what was done to the service", fontsize=9, color=_FAINT
     )
 
 
@@ -204,7 +206,7 @@ def _in_words(value: float, unit: str) -> str:
         case "percentunit":
             return f"{100 * value:.3g} %"
         case "bytes":
-            return f"{value / 2**20:.3g} MiB" if value < 2**30 else f"{value / 2**30:.3g} GiB"
+            return f"{value:.3g} MiB"
         case "reqps" | "ops":
             return f"{value:.3g}/s"
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import time
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import yaml
 
 from tests.end_to_end.running_service import free_port
 
@@ -83,7 +83,7 @@ def running_prometheus(directory: Path, targets: Mapping[str, Sequence[int]]) ->
         ],
     }
     file = directory / "prometheus.yml"
-    file.write_text(yaml.safe_dump(configuration))
+    file.write_text(json.dumps(configuration))  # which is YAML
     url = f"127.0.0.1:{free_port()}"
     command = [
         program,

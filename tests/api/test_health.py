@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 
 from service.api.draining import draining_of
 from service.conditions import EngineStatus
@@ -43,6 +44,62 @@ def test_an_engine_without_workers_is_told(valkey_url: str, monkeypatch: pytest.
         monkeypatch.setattr(api.engine, "status", status)
         problem = api.client.get("/health/ready").json()
         assert problem["detail"] == "engine: No worker has shown up."
+
+
+def report_of(api: RunningApi) -> tuple[str, dict[str, dict[str, str | None]]]:
+    health = api.client.get("/health").json()
+    return health["status"], {check["name"]: check for check in health["checks"]}
+
+
+def test_a_report_of_a_healthy_service(api: RunningApi) -> None:
+    status, checks = report_of(api)
+    assert status == "ok"
+    assert {name: (check["status"], check["remedy"]) for name, check in checks.items()} == dict.fromkeys(
+        ("store", "engine", "pack", "workers", "queue", "sealing_key", "clock"), ("ok", None)
+    )
+    health = api.client.get("/health").json()
+    assert health["fingerprint"] == api.pack.fingerprint
+    assert health["store"]["used_bytes"] > 0
+    assert health["store"]["limit_bytes"] is None
+
+
+def test_a_report_without_a_store_says_what_to_do(tmp_path: Path) -> None:
+    with RunningApi(f"unix://{tmp_path}/nobody.sock", LIMITS) as api:
+        status, checks = report_of(api)
+        assert (status, checks["store"]["status"]) == ("failing", "failing")
+        assert "COREFACE_REDIS_URL" in str(checks["store"]["remedy"])
+        assert "clock" not in checks
+        assert api.client.get("/health").json()["store"] is None
+        assert "COREFACE_REDIS_URL" in api.client.get("/health/ready").json()["checks"][0]["remedy"]
+
+
+def test_a_process_that_stops_says_so_in_its_report(valkey_url: str) -> None:
+    with RunningApi(valkey_url, LIMITS) as api:
+        draining_of(api.application).announce()
+        status, checks = report_of(api)
+        assert (status, checks["process"]["status"]) == ("failing", "failing")
+
+
+def test_the_log_tells_when_readiness_changes_and_only_then(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = EngineStatus(True, "fake", 1, ())
+    answers = [
+        ready,
+        ready,
+        replace(ready, ready=False, detail="gone"),
+        replace(ready, ready=False, detail="gone"),
+        ready,
+    ]
+    with RunningApi(valkey_url, LIMITS) as api:
+
+        async def status() -> EngineStatus:
+            return answers.pop(0)
+
+        monkeypatch.setattr(api.engine, "status", status)
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(5):
+                api.client.get("/health/ready")
+    told = [(line["event"], line.get("checks")) for line in logs if line["event"] in ("ready", "not_ready")]
+    assert told == [("ready", None), ("not_ready", ["engine"]), ("ready", None)]
 
 
 def test_metrics_are_answered_in_the_text_format(api: RunningApi) -> None:

@@ -89,10 +89,11 @@ def test_without_a_password_the_store_is_closed(cluster: Cluster) -> None:
 
 def test_operators_routes_are_closed_to_clients(cluster: Cluster) -> None:
     with cluster.client() as client:
-        refused = client.get("/metrics", headers={"X-Request-ID": "an-id-of-mine"})
-    assert refused.status_code == 404
-    assert refused.headers["content-type"] == "application/problem+json"
-    assert (refused.json()["code"], refused.json()["request_id"]) == ("route_not_found", "an-id-of-mine")
+        answers = [client.get(path, headers={"X-Request-ID": "an-id-of-mine"}) for path in ("/metrics", "/health")]
+    for refused in answers:
+        assert refused.status_code == 404
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert (refused.json()["code"], refused.json()["request_id"]) == ("route_not_found", "an-id-of-mine")
 
 
 @pytest.mark.slow

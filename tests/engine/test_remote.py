@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from redis.asyncio import Redis
 
 from service.engine import queue_lane, remote
 from service.engine.codec import seal_reply
-from service.engine.heartbeats import beat, find_workers
+from service.engine.heartbeats import KEY_MARK, beat, find_workers, retire
 from service.engine.remote import RemoteEngine
 from service.engine.streams import StreamEntry, read_new, server_now_ms
 from service.errors import (
@@ -35,7 +36,7 @@ from tests.engine.conftest import (
     running_worker,
     until_ready,
 )
-from tests.engine.fakes import FINGERPRINT, FakeProcessor, make_request
+from tests.engine.fakes import FINGERPRINT, PROVIDER, FakeProcessor, make_request
 from tests.engine.polling import until
 from tests.servers import RunningServer
 
@@ -332,6 +333,33 @@ class TestSeveralQueues:
             assert "1 of 2 queue server(s)" in status.detail
         for client in clients:
             await client.aclose()
+
+
+async def test_workers_say_what_they_are_and_whether_they_have_the_same_key(valkey_url: str) -> None:
+    redis = connect_redis(valkey_url, timeout_s=PATIENT_S)
+    marks = {"ours": make_sealer().blind(KEY_MARK), "theirs": make_sealer(bytes(32)).blind(KEY_MARK), "silent": ""}
+    for worker_id, mark in marks.items():
+        await beat(redis, replace(make_heartbeat(worker_id, slots=3), key_mark=mark), 600)
+    async with running_remote(redis) as engine:
+        members = (await engine.status()).members
+    for worker_id in marks:
+        await retire(redis, make_heartbeat(worker_id))
+    await redis.aclose()
+    assert {member.worker_id: member.same_key for member in members} == {"ours": True, "theirs": False, "silent": None}
+    assert {(member.version, member.providers, member.slots) for member in members} == {("0.0.0", (PROVIDER,), 3)}
+
+
+async def test_the_age_of_the_oldest_set_is_told(valkey_url: str, tmp_path: Path) -> None:
+    async with running_pair(valkey_url) as pair:
+        assert (await pair.engine.status()).oldest_s == 0.0
+        task = asyncio.create_task(pair.engine.create(make_request(f"wait:{tmp_path / 'open'}")))
+        await until(lambda: pair.processor.batches)
+        status = await pair.engine.status()
+        assert (status.sets_waiting, status.sets_in_flight) == (0, 1)
+        assert status.oldest_s > 0.0
+        (tmp_path / "open").touch()
+        await task
+        assert (await pair.engine.status()).oldest_s == 0.0
 
 
 async def test_the_trace_of_the_request_is_the_trace_of_the_worker(valkey_url: str) -> None:

@@ -15,8 +15,27 @@ from tests.servers import RunningServer, ServerKind
 from tests.store.samples import FINGERPRINT, MATERIAL, PATIENT_S, claim, make_embedded, make_store, make_template
 
 
-async def test_a_healthy_server_is_fit(store: RedisTemplateStore) -> None:
-    await store.ping()
+async def test_a_healthy_server_is_fit_and_says_how_it_is(store: RedisTemplateStore) -> None:
+    condition = await store.ping()
+    assert condition.used_bytes > 0
+    assert condition.limit_bytes is None
+    assert condition.saves
+    assert 0 < condition.latency_s < PATIENT_S
+    assert abs(condition.clock_skew_s) < 1.0
+
+
+async def test_who_has_another_sealing_key_is_noticed(make_server: Callable[..., RunningServer]) -> None:
+    redis = connect_redis(
+        make_server("--maxmemory", "100mb", "--maxmemory-policy", "noeviction").url, timeout_s=PATIENT_S
+    )
+    old, new = bytes([1] * 32), bytes([2] * 32)
+    first = await make_store(redis, (old,)).ping()
+    assert (first.same_key, first.limit_bytes) == (None, 100 * 2**20)
+    assert (await make_store(redis, (old,)).ping()).same_key is True
+    assert (await make_store(redis, (new,)).ping()).same_key is False
+    # One whose ring holds both opens what either sealed.
+    assert (await make_store(redis, (new, old)).ping()).same_key is True
+    await redis.aclose()
 
 
 @pytest.mark.parametrize("kind", list(ServerKind), ids=str)
