@@ -209,3 +209,21 @@ def test_an_error_arrives_as_the_same_class(kind: type[CorefaceError]) -> None:
 def test_an_error_that_no_engine_raises_arrives_as_a_failure() -> None:
     sealed = seal_reply("r1", InvalidRequestError("odd"), FINGERPRINT, SEALER)
     assert type(unseal_reply("r1", sealed, FINGERPRINT, SEALER)) is InferenceFailedError
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (b"request-of-anna", "request-of-anna"),
+        (None, ""),
+        (b'"}\n{"event":"set', ""),
+        (b"\xff" * 16, ""),
+        (b"short", ""),
+    ],
+)
+def test_the_request_id_is_read_where_it_is_safe_to_repeat_and_binds_nothing(sent: bytes | None, read: str) -> None:
+    """A process of another version sends none, and its jobs are done all the same."""
+    fields = {name: value for name, value in _job().to_fields().items() if name != b"q"}
+    job = SealedJob.from_fields(fields if sent is None else {**fields, b"q": sent})
+    assert job.http_request_id == read
+    assert unseal_job(job, FINGERPRINT, SEALER).request_id == REQUEST.request_id
