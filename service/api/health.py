@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Annotated
 
@@ -13,16 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.access.callers import Scope
 from service.api.access import authenticated
-from service.api.answers import (
-    CheckAnswer,
-    FindingAnswer,
-    HealthAnswer,
-    HealthReportAnswer,
-    QueueHealthAnswer,
-    ReadinessAnswer,
-    StoreHealthAnswer,
-    WorkerHealthAnswer,
-)
+from service.api.answers import CheckAnswer, HealthAnswer, HealthReportAnswer, ReadinessAnswer
 from service.api.dependencies import Service, ServiceParts
 from service.api.doors import came_by_operators_door
 from service.api.draining import ProcessDraining
@@ -34,6 +25,7 @@ from service.api.health_findings import (
     stopping_finding,
     store_finding,
 )
+from service.api.health_report import health_report
 from service.api.problem_documentation import ACCESS_PROBLEMS, problems
 from service.api.problems import problem_response
 from service.conditions import EngineStatus, StoreCondition
@@ -137,17 +129,7 @@ async def report(
         *_readiness(parts, examination),
         *further_findings(store, engine, own_version, time_limit_s),
     ]
-    statuses = {finding.status for finding in findings}
-    return HealthReportAnswer(
-        status="failing" if "failing" in statuses else "warning" if "warning" in statuses else "ok",
-        version=own_version,
-        pack=parts.pack.name,
-        fingerprint=parts.pack.fingerprint,
-        checks=[FindingAnswer(**asdict(finding)) for finding in findings],
-        store=None if isinstance(store, str) else _store_answer(store),
-        queue=None if isinstance(engine, str) else _queue_answer(engine),
-        workers=[] if isinstance(engine, str) else _worker_answers(engine),
-    )
+    return health_report(findings, store, engine, version=own_version, pack=parts.pack)
 
 
 @router.get("/metrics", response_class=Response, summary="Prometheus metrics")
@@ -188,28 +170,3 @@ def _reasons(findings: list[Finding]) -> str:
 
 def _reason(error: CorefaceError | TimeoutError) -> str:
     return error.detail if isinstance(error, CorefaceError) else f"No answer within {CHECK_TIMEOUT_S:g} s."
-
-
-def _store_answer(store: StoreCondition) -> StoreHealthAnswer:
-    return StoreHealthAnswer(
-        latency_seconds=store.latency_s,
-        used_bytes=store.used_bytes,
-        limit_bytes=store.limit_bytes,
-        clock_skew_seconds=store.clock_skew_s,
-        saves=store.saves,
-    )
-
-
-def _queue_answer(engine: EngineStatus) -> QueueHealthAnswer:
-    return QueueHealthAnswer(
-        sets_waiting=engine.sets_waiting, sets_in_flight=engine.sets_in_flight, oldest_seconds=engine.oldest_s
-    )
-
-
-def _worker_answers(engine: EngineStatus) -> list[WorkerHealthAnswer]:
-    return [
-        WorkerHealthAnswer(
-            worker_id=member.worker_id, version=member.version, providers=list(member.providers), slots=member.slots
-        )
-        for member in engine.members
-    ]

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from service.api.answers import CheckName
 from service.api.health_findings import Finding, engine_finding, further_findings, pack_finding, store_finding
 from service.conditions import EngineStatus, StoreCondition, WorkerStatus
 from tests.api.running_api import make_pack
@@ -12,6 +16,12 @@ WELL = StoreCondition(latency_s=0.001, used_bytes=50, limit_bytes=100, same_key=
 WORKER = WorkerStatus("w", "1.0", ("GPU",), 8, True)
 ENGINE = EngineStatus(True, "One worker.", 1, ("GPU",), (WORKER,), sets_waiting=2, sets_in_flight=1, oldest_s=1.0)
 LIMIT_S = 30.0
+
+
+def test_every_check_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()
+    table = page.partition("| check | `failing`")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(get_args(CheckName))
 
 
 def further(store: StoreCondition | str = WELL, engine: EngineStatus | str = ENGINE) -> dict[str, Finding]:
