@@ -133,12 +133,13 @@ def _run_api(settings: Settings) -> None:
     remedy = "Choose another --host or --port."
     admin_remedy = "Choose another COREFACE_ADMIN_PORT."
     with ExitStack() as stack:
+        # The outermost: nobody is let in while the last spans are sent.
+        stack.enter_context(exported_traces("coreface-api"))
         listeners = [
             stack.enter_context(open_listener(settings.host, port, who="The API", remedy=remedy))
             for port, remedy in ((settings.port, remedy), (settings.admin_port, admin_remedy))
             if port is not None
         ]
-        stack.enter_context(exported_traces("coreface-api"))
         asyncio.run(
             serve_http(
                 application,
