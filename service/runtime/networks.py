@@ -21,11 +21,13 @@ from service.runtime.golden import (
     measure_drift,
     read_golden,
 )
-from service.runtime.gpu import CUDA_PROVIDER, obstacle_to_cuda, open_on_gpu
+from service.runtime.gpu import obstacle_to_cuda, open_on_gpu, padded_batch
+from service.runtime.gpu_providers import CUDA_PROVIDER, ImageShapes
 from service.runtime.manifest import DetectorSpec, EmbedderSpec, InputRange
 from service.runtime.onnx import load_model, usable_cores
 from service.runtime.pack import Pack
 from service.settings import Device, Precision, Runtime, Settings
+from service.vision.alignment import ALIGNED_SIDE
 from service.vision.pixel_network import SessionOnPixels
 from service.vision.pixel_range import PixelRange
 
@@ -35,6 +37,8 @@ _SLOW_IN_ONNX_RUNTIME = b"PRelu"
 """Its own runs on one thread and outside the blocked layout; packs that were built here have another (`fast_prelu`)."""
 
 _MOST_PASSES = 4
+_CANVASES_ON_GPU = 32
+"""In one pass: as many as a detector takes at most (`CanvasDetector.images_per_pass`)."""
 
 _logger = logging.getLogger(__name__)
 
@@ -161,9 +165,16 @@ def _open_on_gpu(pack: Pack, spec: NetworkSpec, settings: Settings, *, half: boo
         with_pixel_input(in_float16(model) if half else model, spec.input_range),
         spec.file,
         precision="float16" if half else "float32",
+        shapes=_shapes_on_gpu(spec, settings),
         tensorrt_cache=settings.tensorrt_path if settings.runtime is Runtime.TENSORRT else None,
-        canvas=isinstance(spec, DetectorSpec),
     )
+
+
+def _shapes_on_gpu(spec: NetworkSpec, settings: Settings) -> ImageShapes:
+    if isinstance(spec, EmbedderSpec):
+        return ImageShapes(padded_batch(settings.batch_size), (ALIGNED_SIDE,))
+    sides = {*spec.canvas_sides, *(view.side for view in spec.landmark_views)}
+    return ImageShapes(_CANVASES_ON_GPU, sorted(sides))
 
 
 def _held_to(

@@ -8,7 +8,8 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from service.runtime.gpu import CUDA_PROVIDER, TENSORRT_PROVIDER, obstacle_to_cuda
+from service.runtime.gpu import obstacle_to_cuda
+from service.runtime.gpu_providers import CUDA_PROVIDER, TENSORRT_PROVIDER
 from service.runtime.onnx import CPU_PROVIDER
 
 _InferenceSession = onnxruntime.InferenceSession

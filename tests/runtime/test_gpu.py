@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import DeviceUnavailableError, InferenceFailedError, OutOfMemoryError, PackError
-from service.runtime.device_graph import PIXELS, with_pixel_input
-from service.runtime.gpu import (
-    CUDA_PROVIDER,
-    TENSORRT_PROVIDER,
-    GpuNetwork,
-    is_gpu,
-    obstacle_to_cuda,
-    open_on_gpu,
-    padded_batch,
-    pinned_memory,
-)
+from service.runtime.device_graph import with_pixel_input
+from service.runtime.gpu import GpuNetwork, _Buffers, is_gpu, obstacle_to_cuda, open_on_gpu, padded_batch
+from service.runtime.gpu_providers import CUDA_PROVIDER, TENSORRT_PROVIDER, ImageShapes, tensorrt_options
 from service.runtime.manifest import InputRange
 from service.runtime.onnx import CPU_PROVIDER, open_session
 from service.vision.pixel_network import SessionOnPixels
@@ -33,6 +26,7 @@ from tests.runtime.gpus import StubSession, gpu  # noqa: F401
 
 RANGE = InputRange(color_order="rgb", mean=127.5, std=127.5)
 MODEL = with_pixel_input(recogniser(), RANGE)
+FACES = ImageShapes(32, (112,))
 
 
 def pictures(count: int, seed: int = 0) -> np.ndarray:
@@ -104,6 +98,52 @@ def test_many_threads_share_one_network(shared: GpuNetwork) -> None:
     assert wrong == []
 
 
+def test_the_next_pass_is_laid_out_while_one_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first pass ends only when the second one's images lie in their buffers."""
+    made = network()
+    expected = {seed: made.run(pictures(2, seed))[0] for seed in (1, 2)}
+    laid_out = threading.Semaphore(0)
+    compute, lay_out = _Buffers.compute, _Buffers.lay_out
+
+    def signal_laid_out(self: _Buffers, images_bgr: np.ndarray) -> None:
+        lay_out(self, images_bgr)
+        laid_out.release()
+
+    def compute_when_both_are_there(self: _Buffers) -> None:
+        assert laid_out.acquire(timeout=10)
+        assert laid_out.acquire(timeout=10)
+        laid_out.release(2)
+        compute(self)
+
+    monkeypatch.setattr(_Buffers, "lay_out", signal_laid_out)
+    monkeypatch.setattr(_Buffers, "compute", compute_when_both_are_there)
+    with ThreadPoolExecutor(2) as threads:
+        for seed, answers in zip((1, 2), threads.map(lambda seed: made.run(pictures(2, seed)), (1, 2)), strict=True):
+            np.testing.assert_array_equal(answers[0], expected[seed])
+
+
+def test_buffers_are_used_again_but_not_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = network()
+    count = 0
+    plain = _Buffers.__init__
+
+    def counted(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        plain(*arguments)
+
+    monkeypatch.setattr(_Buffers, "__init__", counted)
+    for size in (3, 4, 3):
+        made.run(pictures(size))
+    assert count == 1
+    with monkeypatch.context() as broken:
+        broken.setattr(_Buffers, "compute", lambda _buffers: (_ for _ in ()).throw(MemoryError("bad_alloc")))
+        with pytest.raises(OutOfMemoryError):
+            made.run(pictures(4))
+    made.run(pictures(4))
+    assert count == 2
+
+
 def test_images_that_do_not_fit_are_a_failed_inference() -> None:
     made = network()
     with pytest.raises(InferenceFailedError, match=r"embedder\.onnx failed on CPUExecutionProvider float32"):
@@ -124,7 +164,7 @@ def test_memory_that_ran_out_has_an_error_of_its_own(monkeypatch: pytest.MonkeyP
 
 def test_cuda_really_runs(gpu: type[StubSession]) -> None:  # noqa: F811
     assert obstacle_to_cuda() is None
-    made = open_on_gpu(MODEL, "embedder.onnx", precision="float16", tensorrt_cache=None)
+    made = open_on_gpu(MODEL, "embedder.onnx", precision="float16", shapes=FACES, tensorrt_cache=None)
     assert made.provider == "CUDAExecutionProvider float16"
     assert is_gpu(made.provider)
     assert len(made.run(pictures(3))[0]) == 3
@@ -138,14 +178,13 @@ def test_a_build_without_cuda() -> None:
     if CUDA_PROVIDER in onnxruntime.get_available_providers():
         pytest.skip("this build of ONNX Runtime has CUDA")
     assert obstacle_to_cuda() == "this build of ONNX Runtime has no CUDA."
-    assert pinned_memory() is None
 
 
 def test_onnx_runtime_falls_back_without_a_word(gpu: type[StubSession]) -> None:  # noqa: F811
     gpu.working = ()
     assert obstacle_to_cuda() == "the CUDA libraries or the driver could not be loaded."
     with pytest.raises(DeviceUnavailableError, match="runs on CPUExecutionProvider, not on CUDAExecutionProvider"):
-        open_on_gpu(MODEL, "embedder.onnx", precision="float32", tensorrt_cache=None)
+        open_on_gpu(MODEL, "embedder.onnx", precision="float32", shapes=FACES, tensorrt_cache=None)
 
 
 def test_a_device_that_fails_its_first_pass(gpu: type[StubSession], monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
@@ -159,29 +198,19 @@ def test_a_device_that_fails_its_first_pass(gpu: type[StubSession], monkeypatch:
 
 def test_a_file_that_onnx_runtime_refuses(gpu: type[StubSession]) -> None:  # noqa: F811
     with pytest.raises(PackError, match=r"embedder\.onnx"):
-        open_on_gpu(b"nothing", "embedder.onnx", precision="float32", tensorrt_cache=None)
+        open_on_gpu(b"nothing", "embedder.onnx", precision="float32", shapes=FACES, tensorrt_cache=None)
 
 
-@pytest.mark.parametrize(("canvas", "sides"), [(False, ("112", "112", "112")), (True, ("32", "320", "640"))])
-def test_tensorrt_keeps_its_engines_and_knows_the_shapes(
-    gpu: type[StubSession],  # noqa: F811
-    tmp_path: Path,
-    canvas: bool,
-    sides: tuple[str, ...],
-) -> None:
-    cache = tmp_path / "state" / "tensorrt"
-    made = open_on_gpu(MODEL, "embedder.onnx", precision="float16", tensorrt_cache=cache, canvas=canvas)
+def test_tensorrt_comes_before_cuda(gpu: type[StubSession], tmp_path: Path) -> None:  # noqa: F811
+    made = open_on_gpu(MODEL, "embedder.onnx", precision="float16", shapes=FACES, tensorrt_cache=tmp_path)
     assert made.provider == "TensorrtExecutionProvider float16"
     assert is_gpu(made.provider)
-    assert cache.stat().st_mode & 0o777 == 0o700
     (name, options), (second, _), last = gpu.opened[-1]
     assert (name, second, last) == (TENSORRT_PROVIDER, CUDA_PROVIDER, CPU_PROVIDER)
-    assert options["trt_engine_cache_path"] == options["trt_timing_cache_path"] == str(cache)
-    shapes = [options[f"trt_profile_{which}_shapes"] for which in ("min", "opt", "max")]
-    assert shapes == [f"{PIXELS}:{images}x{side}x{side}x3" for images, side in zip((1, 16, 32), sides, strict=True)]
+    assert options == tensorrt_options(MODEL, FACES, tmp_path)
 
 
 def test_tensorrt_that_cannot_be_loaded(gpu: type[StubSession], tmp_path: Path) -> None:  # noqa: F811
     gpu.working = (CUDA_PROVIDER,)
     with pytest.raises(DeviceUnavailableError, match="not on TensorrtExecutionProvider"):
-        open_on_gpu(MODEL, "embedder.onnx", precision="float32", tensorrt_cache=tmp_path)
+        open_on_gpu(MODEL, "embedder.onnx", precision="float32", shapes=FACES, tensorrt_cache=tmp_path)
