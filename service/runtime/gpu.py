@@ -12,13 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import helper
 
 from service.errors import DeviceUnavailableError, PackError
-from service.runtime.device_graph import PIXELS
 from service.runtime.failures import failure_of
 from service.runtime.gpu_providers import (
     CUDA_OPTIONS,
@@ -79,7 +76,7 @@ class _Buffers:
         self._outputs = [node.name for node in session.get_outputs()]
         self._pixels = pinned_array(shape, np.uint8)
         self._binding = session.io_binding()
-        self._binding.bind_input(PIXELS, "cpu", 0, np.uint8, shape, self._pixels.ctypes.data)
+        self._binding.bind_input(session.get_inputs()[0].name, "cpu", 0, np.uint8, shape, self._pixels.ctypes.data)
         for name in self._outputs:
             self._binding.bind_output(name, "cpu")  # Its shape is known after the first pass only.
         self._answers: list[NDArray[np.generic]] = []
@@ -130,8 +127,13 @@ def obstacle_to_cuda() -> str | None:
     if not cuda_is_offered():
         return "this build of ONNX Runtime has no CUDA."
     onnxruntime.preload_dlls()
+    # Only here: on a CPU nobody needs it, nor the time and memory that it takes.
+    from service.runtime.device_graph import one_node_network
+
     try:
-        session = open_session(_one_node(), "a network of one node", [(CUDA_PROVIDER, CUDA_OPTIONS), CPU_PROVIDER])
+        session = open_session(
+            one_node_network(), "a network of one node", [(CUDA_PROVIDER, CUDA_OPTIONS), CPU_PROVIDER]
+        )
         if CUDA_PROVIDER not in session.get_providers():
             return "the CUDA libraries or the driver could not be loaded."
         session.run(None, {"values": np.zeros(1, np.float32)})
@@ -161,10 +163,3 @@ def open_on_gpu(
             "them, or set COREFACE_RUNTIME=auto."
         )
     return GpuNetwork(session, name, precision)
-
-
-def _one_node() -> bytes:
-    values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("values", "answer")]
-    graph = helper.make_graph([helper.make_node("Neg", ["values"], ["answer"])], "one", values[:1], values[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return bytes(model.SerializeToString())

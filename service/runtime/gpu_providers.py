@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-
 from service.errors import DeviceUnavailableError
 
 CUDA_PROVIDER = "CUDAExecutionProvider"
@@ -68,6 +66,9 @@ def _own_folder(model: bytes, cache: Path) -> Path:
 
 def _profile(model: bytes, images: int, side: int) -> str:
     """Sizes that are fixed in the graph stay as they are."""
+    # Only here: on a CPU nobody needs it.
+    import onnx
+
     graph = onnx.load_model_from_string(model).graph
     weights = {tensor.name for tensor in graph.initializer}
     [source] = [value for value in graph.input if value.name not in weights]

@@ -11,7 +11,6 @@ import logging
 
 from service.errors import DeviceUnavailableError, DriftError
 from service.protocols import InferenceSession, PixelNetwork
-from service.runtime.device_graph import in_float16, with_pixel_input
 from service.runtime.external_data import require_self_contained
 from service.runtime.golden import (
     FLOAT32_DRIFT,
@@ -159,6 +158,8 @@ def _open_in_openvino(pack: Pack, spec: NetworkSpec, settings: Settings, *, half
 
 
 def _open_on_gpu(pack: Pack, spec: NetworkSpec, settings: Settings, *, half: bool) -> PixelNetwork:
+    from service.runtime.device_graph import in_float16, with_pixel_input
+
     model = pack.read_model(spec)
     require_self_contained(model, spec.file)
     return open_on_gpu(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import math
 import weakref
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -19,13 +18,13 @@ _PLAIN = 0
 """`cudaHostAllocDefault`."""
 
 
-def pinned_array(shape: Sequence[int], dtype: DTypeLike) -> NDArray[np.generic]:
+def pinned_array(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[np.generic]:
     """Of zeros. In ordinary memory where there is no CUDA, or no more of it to be pinned: that is slower, not wrong."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = _allocate(size) if size else None
     if memory is None:
         return np.zeros(shape, dtype)
-    array = np.frombuffer(memory, dtype).reshape(shape)
+    array: NDArray[np.generic] = np.ndarray(shape, dtype, memory)
     array.fill(0)
     return array
 

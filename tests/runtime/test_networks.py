@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,6 +128,12 @@ def test_the_golden_answers_of_the_shipped_packs_are_kept(name: str, request: py
     for spec in (shipped.manifest.detector, shipped.manifest.embedder):
         for runtime, precision in (("onnxruntime", "float32"), ("openvino", "float32"), ("openvino", "half")):
             open_network(shipped, spec, Settings(device=Device.CPU, runtime=runtime, precision=precision))
+
+
+def test_on_a_cpu_the_library_of_graphs_is_not_loaded() -> None:
+    """It takes 12 MB and a tenth of a second of every worker."""
+    program = "import sys, service.engine.worker; sys.exit('onnx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 class TestOnAGpu:
