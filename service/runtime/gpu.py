@@ -75,8 +75,8 @@ class _Buffers:
         self._session = session
         self._outputs = [node.name for node in session.get_outputs()]
         self._pixels = pinned_array(shape, np.uint8)
+        self._input = session.get_inputs()[0].name
         self._binding = session.io_binding()
-        self._binding.bind_input(session.get_inputs()[0].name, "cpu", 0, np.uint8, shape, self._pixels.ctypes.data)
         for name in self._outputs:
             self._binding.bind_output(name, "cpu")  # Its shape is known after the first pass only.
         self._answers: list[NDArray[np.generic]] = []
@@ -86,6 +86,11 @@ class _Buffers:
         self._pixels[: len(images_bgr)] = images_bgr
 
     def compute(self) -> None:
+        # Bound for each pass: this is when ONNX Runtime copies an input to the device. What is written to the buffer
+        # later, it does not see.
+        pixels = self._pixels
+        self._binding.bind_input(self._input, "cpu", 0, np.uint8, pixels.shape, pixels.ctypes.data)
+        self._binding.synchronize_inputs()
         self._session.run_with_iobinding(self._binding)
         if not self._answers:
             self._bind_outputs()

@@ -24,7 +24,7 @@ def pinned_array(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[np.generic
     memory = _allocate(size) if size else None
     if memory is None:
         return np.zeros(shape, dtype)
-    array: NDArray[np.generic] = np.ndarray(shape, dtype, memory)
+    array: NDArray[np.generic] = np.ndarray(shape, dtype, memoryview(memory))
     array.fill(0)
     return array
 
