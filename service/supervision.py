@@ -23,7 +23,6 @@ SETUP_FAILED = 78
 """Exit status of a child that refuses to start (`EX_CONFIG` of sysexits.h): starting it again would not help."""
 
 _POLL_S = 0.05
-_READY_TIMEOUT_S = 60.0
 _FIRST_PAUSE_S = 0.2
 _MAX_PAUSE_S = 10.0
 _STEADY_S = 30.0
@@ -107,13 +106,14 @@ class Supervisor:
         environment: Mapping[str, str],
         store: EmbeddedValkey | None,
         ready_url: str,
+        ready_timeout_s: float,
         drain_delay_s: float,
         request_timeout_s: float,
         report: Report,
     ) -> None:
-        """`environment` is the children's; with a `store` its URL is added. `ready_url` answers 200 when ready. The API
-        begins to stop `drain_delay_s` seconds after it was told to; it, and the workers after it, may then take
-        somewhat longer than a request may."""
+        """`environment` is the children's; with a `store` its URL is added. `ready_url` answers 200 when ready, within
+        `ready_timeout_s` of the start. The API begins to stop `drain_delay_s` seconds after it was told to; it, and the
+        workers after it, may then take somewhat longer than a request may."""
         self._api = _Child(api)
         self._workers = [_Child(plan) for plan in workers]
         self._environment = dict(environment)
@@ -121,6 +121,7 @@ class Supervisor:
         self._store_restarts = _Restarts()
         self._store_up = False
         self._ready_url = ready_url
+        self._ready_timeout_s = ready_timeout_s
         self._drain_delay_s = drain_delay_s
         self._finish_s = request_timeout_s + _FINISH_GRACE_S
         self._report = report
@@ -169,14 +170,16 @@ class Supervisor:
         self._stopping.set()
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + _READY_TIMEOUT_S
+        deadline = time.monotonic() + self._ready_timeout_s
         while not self._stopping.wait(_POLL_S):
             self._watch()
             if self._is_ready():
                 self._report("ready")
                 return
             if time.monotonic() > deadline:
-                raise SetupError(f"The service was not ready within {_READY_TIMEOUT_S:.0f} s; see {self._ready_url}.")
+                raise SetupError(
+                    f"The service was not ready within {self._ready_timeout_s:.0f} s; see {self._ready_url}."
+                )
 
     def _is_ready(self) -> bool:
         try:

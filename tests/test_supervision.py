@@ -33,6 +33,7 @@ try:
         environment={"PATH": ""},
         store=EmbeddedValkey(directory / "state") if with_store else None,
         ready_url=f"http://127.0.0.1:{port}/ready",
+        ready_timeout_s=float(sys.argv[5]),
         drain_delay_s=0.0, request_timeout_s=30.0,
         report=lambda line: print(line, flush=True),
     ).run()
@@ -51,10 +52,20 @@ time.sleep(600)
 
 
 class Supervised:
-    def __init__(self, directory: Path, worker: str = WORKER, store: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        worker: str = WORKER,
+        store: bool = False,
+        *,
+        ready: bool = True,
+        ready_timeout_s: float = 60.0,
+    ) -> None:
         self.directory = directory
-        (directory / "ready").touch()
-        arguments = [str(directory), str(free_port()), textwrap.dedent(worker), "store" if store else "none"]
+        if ready:
+            (directory / "ready").touch()
+        which = "store" if store else "none"
+        arguments = [str(directory), str(free_port()), textwrap.dedent(worker), which, str(ready_timeout_s)]
         self.output = directory / "output"
         with self.output.open("wb") as stream:
             self.process = subprocess.Popen(
@@ -123,6 +134,12 @@ def test_a_child_that_refuses_to_start_ends_the_whole(supervise: Callable[..., S
     supervised = supervise(worker="import sys; sys.exit(78)")
     assert supervised.process.wait(20) == 2
     assert supervised.says("setup_failed")
+
+
+def test_a_service_that_does_not_become_ready_in_time_ends(supervise: Callable[..., Supervised]) -> None:
+    supervised = supervise(ready=False, ready_timeout_s=1.0)
+    assert supervised.process.wait(20) == 2
+    assert supervised.says("setup_failed The service was not ready within 1 s")
 
 
 def test_children_end_with_a_supervisor_that_is_killed(supervise: Callable[..., Supervised]) -> None:

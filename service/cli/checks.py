@@ -165,7 +165,7 @@ def _check_provider(settings: Settings) -> Check:
         pack = load_pack(settings.packs_path / settings.pack, settings.calibration_path)
         provider = open_network(pack, pack.manifest.embedder, settings).provider
     except CorefaceError as error:
-        remedy = "Repair what is said above, or set COREFACE_DEVICE=cpu and COREFACE_PRECISION=auto."
+        remedy = "Repair what is said above, or set COREFACE_DEVICE=cpu and unset COREFACE_RUNTIME and _PRECISION."
         return Check("execution provider", False, error.detail, remedy)
     except ImportError as error:
         return Check("execution provider", False, f"{error.name} cannot be loaded", "Install coreface[cpu] or [gpu].")

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (to recognise them)
 
+_READY_S = 60.0
+"""How long `serve` waits for its processes."""
+_READY_WITH_TENSORRT_S = 1800.0
+"""At the first start TensorRT builds engines for minutes."""
+
 _ADMISSION = {
     "loopback": "no API key is needed, so only this machine can reach it (COREFACE_AUTH)",
     "keys": "every request needs an API key: `coreface keys create --name NAME`",
@@ -35,7 +40,7 @@ Workers = Annotated[int | None, typer.Option("--workers", help="Worker processes
 def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None:
     """Run a whole service on this machine: store, workers and API. The first time it installs the default pack."""
     from service.access.exposure import check_exposure
-    from service.settings import EngineKind
+    from service.settings import EngineKind, Runtime
     from service.store.embedded import EmbeddedValkey
     from service.supervision import ChildPlan, Supervisor
 
@@ -57,6 +62,7 @@ def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None
         environment=os.environ,
         store=EmbeddedValkey(settings.state_path) if settings.redis_url is None else None,
         ready_url=f"{url}/health/ready",
+        ready_timeout_s=_READY_WITH_TENSORRT_S if settings.runtime is Runtime.TENSORRT else _READY_S,
         drain_delay_s=settings.drain_delay_s,
         request_timeout_s=settings.limits.request_timeout_s,
         report=_report,

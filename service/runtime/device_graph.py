@@ -66,3 +66,11 @@ def in_float16(model: bytes) -> bytes:
 
     proto = onnx.load_model_from_string(model)
     return bytes(convert_float_to_float16(proto, keep_io_types=True).SerializeToString())
+
+
+def one_node_network() -> bytes:
+    """The smallest one to try a device with: `values`, float32 (1,), to their negatives."""
+    values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("values", "answer")]
+    graph = helper.make_graph([helper.make_node("Neg", ["values"], ["answer"])], "one", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())

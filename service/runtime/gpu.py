@@ -6,42 +6,34 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections import defaultdict
 from functools import lru_cache
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import helper
 
 from service.errors import DeviceUnavailableError, PackError
-from service.runtime.device_graph import PIXELS
 from service.runtime.failures import failure_of
+from service.runtime.gpu_providers import (
+    CUDA_OPTIONS,
+    CUDA_PROVIDER,
+    TENSORRT_PROVIDER,
+    ImageShapes,
+    tensorrt_options,
+)
 from service.runtime.onnx import CPU_PROVIDER, RUNTIME_ERRORS, open_session
-
-CUDA_PROVIDER = "CUDAExecutionProvider"
-TENSORRT_PROVIDER = "TensorrtExecutionProvider"
-
-_CUDA_OPTIONS = {
-    # TF32 would round the inputs of every convolution to 10 bits, and templates must agree across devices.
-    "use_tf32": "0",
-    "cudnn_conv_algo_search": "HEURISTIC",
-}
-_TENSORRT_SIDES = (32, 640)
-"""Of a detector's canvas, which has other sides for every kind of view."""
-_TENSORRT_IMAGES = 32
+from service.runtime.pinned_memory import pinned_array
 
 
 class GpuNetwork:
     """A network that takes pixels (`with_pixel_input`) in a session on the device. Thread-safe: one pass at a time,
-    beside which other threads read what the last one answered and lay out the next.
+    beside which other threads lay out the next and read what the last one answered, each in buffers of its own.
 
-    Batches are filled up to the next power of two, so that cuDNN and TensorRT see few shapes. Of each shape the buffers
-    are made once, in memory that the device reads itself (pinned) where ONNX Runtime hands it out.
+    Batches are filled up to the next power of two, so that cuDNN and TensorRT see few shapes. Buffers of a shape are
+    used again, in memory that the device reads itself.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession, name: str, precision: str) -> None:
@@ -49,9 +41,7 @@ class GpuNetwork:
         self._session = session
         self._name = name
         self._precision = precision
-        self._outputs = [node.name for node in session.get_outputs()]
-        self._memory = pinned_memory()
-        self._buffers: dict[tuple[int, ...], _Buffers] = {}
+        self._idle: defaultdict[tuple[int, ...], list[_Buffers]] = defaultdict(list)
         self._one_pass = threading.Lock()
 
     @property
@@ -60,57 +50,64 @@ class GpuNetwork:
 
     def run(self, images_bgr: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
         """Of (B, H, W, 3). Raises `InferenceFailedError`, `OutOfMemoryError`."""
-        count = len(images_bgr)
-        shape = (padded_batch(count), *images_bgr.shape[1:])
+        shape = (padded_batch(len(images_bgr)), *images_bgr.shape[1:])
+        idle = self._idle[shape]
         try:
+            try:
+                buffers = idle.pop()
+            except IndexError:
+                buffers = _Buffers(self._session, shape)
+            buffers.lay_out(images_bgr)
             with self._one_pass:
-                buffers = self._buffers.get(shape)
-                if buffers is None:
-                    buffers = self._buffers[shape] = _Buffers(self._session, self._outputs, shape, self._memory)
-                return buffers.run(images_bgr)
+                buffers.compute()
+            answers = buffers.read(len(images_bgr))
         except RUNTIME_ERRORS as error:
+            # Its buffers are let go: there may be no memory for them.
             raise failure_of(error, self._name, self.provider) from error
+        idle.append(buffers)
+        return answers
 
 
 class _Buffers:
-    """Input and outputs of one shape, bound to the session."""
+    """Input and outputs of one shape, bound to the session. Of one thread at a time."""
 
-    def __init__(
-        self,
-        session: onnxruntime.InferenceSession,
-        outputs: Sequence[str],
-        shape: tuple[int, ...],
-        memory: onnxruntime.OrtMemoryInfo | None,
-    ) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, shape: tuple[int, ...]) -> None:
         self._session = session
-        self._batch = shape[0]
-        self._memory = memory
-        pixels = _allocate(shape, np.uint8, memory)
-        self._pixels = pixels.numpy()  # A view.
-        self._pixels[:] = 0
+        self._outputs = [node.name for node in session.get_outputs()]
+        self._pixels = pinned_array(shape, np.uint8)
+        self._input = session.get_inputs()[0].name
         self._binding = session.io_binding()
-        self._binding.bind_ortvalue_input(PIXELS, pixels)
-        self._names = outputs
-        for name in outputs:
+        for name in self._outputs:
             self._binding.bind_output(name, "cpu")  # Its shape is known after the first pass only.
-        self._bound: list[NDArray[np.generic]] | None = None
+        self._answers: list[NDArray[np.generic]] = []
 
-    def run(self, images_bgr: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
-        count = len(images_bgr)
+    def lay_out(self, images_bgr: NDArray[np.uint8]) -> None:
         # What fills the batch up are images of earlier passes: no answer depends on its neighbours.
-        self._pixels[:count] = images_bgr
-        self._session.run_with_iobinding(self._binding)
-        answers = self._bound or self._bind_outputs()
-        # Copied: the next pass writes over them. Of a full batch all is answered, whatever the outputs' first axis is.
-        return [(answer if count == self._batch else answer[:count]).copy() for answer in answers]
+        self._pixels[: len(images_bgr)] = images_bgr
 
-    def _bind_outputs(self) -> list[NDArray[np.generic]]:
-        answers = [np.asarray(answer) for answer in self._binding.copy_outputs_to_cpu()]
-        values = [_allocate(answer.shape, answer.dtype.type, self._memory) for answer in answers]
-        for name, value in zip(self._names, values, strict=True):
-            self._binding.bind_ortvalue_output(name, value)
-        self._bound = [value.numpy() for value in values]
-        return answers
+    def compute(self) -> None:
+        # Bound for each pass: this is when ONNX Runtime copies an input to the device. What is written to the buffer
+        # later, it does not see.
+        pixels = self._pixels
+        self._binding.bind_input(self._input, "cpu", 0, np.uint8, pixels.shape, pixels.ctypes.data)
+        self._binding.synchronize_inputs()
+        self._session.run_with_iobinding(self._binding)
+        if not self._answers:
+            self._bind_outputs()
+
+    def read(self, count: int) -> list[NDArray[np.generic]]:
+        """The answers to the first `count` images; copied, since the next pass writes over them."""
+        # Of a full batch all is answered, whatever the outputs' first axis is.
+        full = count == len(self._pixels)
+        return [(answer if full else answer[:count]).copy() for answer in self._answers]
+
+    def _bind_outputs(self) -> None:
+        """To memory that the passes after this first one write to."""
+        for name, found in zip(self._outputs, self._binding.copy_outputs_to_cpu(), strict=True):
+            answer = pinned_array(found.shape, found.dtype)
+            answer[...] = found
+            self._binding.bind_output(name, "cpu", 0, answer.dtype.type, answer.shape, answer.ctypes.data)
+            self._answers.append(answer)
 
 
 def padded_batch(count: int) -> int:
@@ -135,8 +132,13 @@ def obstacle_to_cuda() -> str | None:
     if not cuda_is_offered():
         return "this build of ONNX Runtime has no CUDA."
     onnxruntime.preload_dlls()
+    # Only here: on a CPU nobody needs it, nor the time and memory that it takes.
+    from service.runtime.device_graph import one_node_network
+
     try:
-        session = open_session(_one_node(), "a network of one node", [(CUDA_PROVIDER, _CUDA_OPTIONS), CPU_PROVIDER])
+        session = open_session(
+            one_node_network(), "a network of one node", [(CUDA_PROVIDER, CUDA_OPTIONS), CPU_PROVIDER]
+        )
         if CUDA_PROVIDER not in session.get_providers():
             return "the CUDA libraries or the driver could not be loaded."
         session.run(None, {"values": np.zeros(1, np.float32)})
@@ -148,17 +150,16 @@ def obstacle_to_cuda() -> str | None:
 
 
 def open_on_gpu(
-    model: bytes, name: str, *, precision: str, tensorrt_cache: Path | None, canvas: bool = False
+    model: bytes, name: str, *, precision: str, shapes: ImageShapes, tensorrt_cache: Path | None
 ) -> GpuNetwork:
-    """A network that takes pixels. `tensorrt_cache`: where TensorRT keeps the engines that it builds for this device;
-    None for CUDA. `canvas`: the images have sides of their own, not those of an aligned face.
+    """A network that takes pixels. `tensorrt_cache`: where TensorRT keeps the engines that it builds for this device,
+    for batches of these `shapes`; None for CUDA.
 
     Raises `PackError`, and `DeviceUnavailableError` where the provider does not really run it.
     """
-    providers: list[Any] = [(CUDA_PROVIDER, _CUDA_OPTIONS), CPU_PROVIDER]
+    providers: list[Any] = [(CUDA_PROVIDER, CUDA_OPTIONS), CPU_PROVIDER]
     if tensorrt_cache is not None:
-        tensorrt_cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        providers.insert(0, (TENSORRT_PROVIDER, _tensorrt_options(tensorrt_cache, canvas)))
+        providers.insert(0, (TENSORRT_PROVIDER, tensorrt_options(model, shapes, tensorrt_cache)))
     session = open_session(model, name, providers)
     wanted = CUDA_PROVIDER if tensorrt_cache is None else TENSORRT_PROVIDER
     if session.get_providers()[0] != wanted:
@@ -167,44 +168,3 @@ def open_on_gpu(
             "them, or set COREFACE_RUNTIME=auto."
         )
     return GpuNetwork(session, name, precision)
-
-
-def pinned_memory() -> onnxruntime.OrtMemoryInfo | None:
-    """Of the host, which the GPU reads without a copy of the driver's; None where ONNX Runtime has none to give (before
-    1.32 it hands none to Python)."""
-    if "memory_info" not in signature(onnxruntime.OrtValue.ortvalue_from_shape_and_type).parameters:
-        return None
-    for device in onnxruntime.get_ep_devices():
-        if device.ep_name == CUDA_PROVIDER:
-            return device.memory_info(onnxruntime.OrtDeviceMemoryType.HOST_ACCESSIBLE)
-    return None
-
-
-def _allocate(shape: Sequence[int], dtype: type, memory: onnxruntime.OrtMemoryInfo | None) -> onnxruntime.OrtValue:
-    options = {} if memory is None else {"memory_info": memory}
-    return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, **options)
-
-
-def _tensorrt_options(cache: Path, canvas: bool) -> dict[str, str]:
-    low, high = _TENSORRT_SIDES if canvas else (112, 112)
-    common = 320 if canvas else 112
-
-    def profile(images: int, side: int) -> str:
-        return f"{PIXELS}:{images}x{side}x{side}x3"
-
-    return {
-        "trt_engine_cache_enable": "1",
-        "trt_engine_cache_path": str(cache),
-        "trt_timing_cache_enable": "1",
-        "trt_timing_cache_path": str(cache),
-        "trt_profile_min_shapes": profile(1, low),
-        "trt_profile_opt_shapes": profile(_TENSORRT_IMAGES // 2, common),
-        "trt_profile_max_shapes": profile(_TENSORRT_IMAGES, high),
-    }
-
-
-def _one_node() -> bytes:
-    values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("values", "answer")]
-    graph = helper.make_graph([helper.make_node("Neg", ["values"], ["answer"])], "one", values[:1], values[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return bytes(model.SerializeToString())

@@ -13,7 +13,6 @@ import structlog
 
 from service.errors import DeviceUnavailableError, DriftError
 from service.protocols import InferenceSession, PixelNetwork
-from service.runtime.device_graph import in_float16, with_pixel_input
 from service.runtime.external_data import require_self_contained
 from service.runtime.golden import (
     FLOAT32_DRIFT,
@@ -23,11 +22,13 @@ from service.runtime.golden import (
     measure_drift,
     read_golden,
 )
-from service.runtime.gpu import CUDA_PROVIDER, obstacle_to_cuda, open_on_gpu
+from service.runtime.gpu import obstacle_to_cuda, open_on_gpu, padded_batch
+from service.runtime.gpu_providers import CUDA_PROVIDER, ImageShapes
 from service.runtime.manifest import DetectorSpec, EmbedderSpec, InputRange
 from service.runtime.onnx import load_model, usable_cores
 from service.runtime.pack import Pack
 from service.settings import Device, Precision, Runtime, Settings
+from service.vision.alignment import ALIGNED_SIDE
 from service.vision.pixel_network import SessionOnPixels
 from service.vision.pixel_range import PixelRange
 
@@ -37,6 +38,8 @@ _SLOW_IN_ONNX_RUNTIME = b"PRelu"
 """Its own runs on one thread and outside the blocked layout; packs that were built here have another (`fast_prelu`)."""
 
 _MOST_PASSES = 4
+_CANVASES_ON_GPU = 32
+"""In one pass: as many as a detector takes at most (`CanvasDetector.images_per_pass`)."""
 
 _log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -167,15 +170,24 @@ def _open_in_openvino(pack: Pack, spec: NetworkSpec, settings: Settings, *, half
 
 
 def _open_on_gpu(pack: Pack, spec: NetworkSpec, settings: Settings, *, half: bool) -> PixelNetwork:
+    from service.runtime.device_graph import in_float16, with_pixel_input
+
     model = pack.read_model(spec)
     require_self_contained(model, spec.file)
     return open_on_gpu(
         with_pixel_input(in_float16(model) if half else model, spec.input_range),
         spec.file,
         precision="float16" if half else "float32",
+        shapes=_shapes_on_gpu(spec, settings),
         tensorrt_cache=settings.tensorrt_path if settings.runtime is Runtime.TENSORRT else None,
-        canvas=isinstance(spec, DetectorSpec),
     )
+
+
+def _shapes_on_gpu(spec: NetworkSpec, settings: Settings) -> ImageShapes:
+    if isinstance(spec, EmbedderSpec):
+        return ImageShapes(padded_batch(settings.batch_size), (ALIGNED_SIDE,))
+    sides = {*spec.canvas_sides, *(view.side for view in spec.landmark_views)}
+    return ImageShapes(_CANVASES_ON_GPU, sorted(sides))
 
 
 def _held_to(

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+import typer
 
+from service.cli import processes
 from service.supervision import SETUP_FAILED
 
 
@@ -168,3 +170,25 @@ def test_the_openapi_document_is_printed() -> None:
     done = run_to_its_end("openapi")
     assert done.returncode == 0
     assert done.stdout == (Path(__file__).parents[2] / "docs" / "openapi.json").read_text()
+
+
+@pytest.mark.parametrize(("runtime", "waits_s"), [("auto", 60), ("tensorrt", 1800)])
+def test_serve_waits_for_engines_that_tensorrt_builds(
+    runtime: str, waits_s: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    waited: list[float] = []
+
+    class Recorder:
+        def __init__(self, *, ready_timeout_s: float, **_others: object) -> None:
+            waited.append(ready_timeout_s)
+
+        def run(self) -> int:
+            return 0
+
+    monkeypatch.setattr("service.supervision.Supervisor", Recorder)
+    monkeypatch.setattr(processes, "_require_pack", lambda _settings: None)
+    monkeypatch.setenv("COREFACE_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("COREFACE_RUNTIME", runtime)
+    with pytest.raises(typer.Exit):
+        processes.serve()
+    assert waited == [waits_s]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -204,6 +205,18 @@ def test_gpu_workers_ask_for_one() -> None:
     own = container([patch], "coreface-worker")
     assert own["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert {"name": "COREFACE_DEVICE", "value": "cuda"} in own["env"]
+
+
+def test_gpu_workers_can_build_engines_and_keep_them() -> None:
+    spec = load_yaml(KUBERNETES / "overlays" / "gpu" / "worker-gpu.yaml")["spec"]["template"]["spec"]
+    (own,) = spec["containers"]
+    [mount], [volume] = own["volumeMounts"], spec["volumes"]
+    assert (mount["name"], "emptyDir" in volume) == (volume["name"], True)
+    dockerfile = (ROOT / "docker" / "Dockerfile.gpu").read_text()
+    [state] = re.findall(r"COREFACE_STATE_DIR=(\S+)", dockerfile)
+    assert Path(mount["mountPath"]) == Settings(state_dir=Path(state)).tensorrt_path
+    probe = container(OBJECTS, "coreface-worker")["startupProbe"] | own["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 600
 
 
 def test_the_store_of_the_trial_keeps_templates() -> None:

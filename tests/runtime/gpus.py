@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pytest
 
-from service.runtime.gpu import CUDA_PROVIDER, TENSORRT_PROVIDER, obstacle_to_cuda
+from service.runtime.gpu import obstacle_to_cuda
+from service.runtime.gpu_providers import CUDA_PROVIDER, TENSORRT_PROVIDER
 from service.runtime.onnx import CPU_PROVIDER
 
 _InferenceSession = onnxruntime.InferenceSession
@@ -18,7 +22,7 @@ class StubSession:
     """On `working` providers; the others are passed over without a word, as ONNX Runtime does."""
 
     working: Sequence[str] = ()
-    opened: list[list[Any]]
+    opened: list[list[Any]] = []  # noqa: RUF012 (each machine has its own)
     """The providers that were asked for, with their options."""
 
     def __init__(self, model: bytes, *, providers: list[Any], **options: Any) -> None:
@@ -29,11 +33,26 @@ class StubSession:
     def get_providers(self) -> list[str]:
         return [name for name in self._names if name in (*self.working, CPU_PROVIDER)]
 
+    def run_with_iobinding(self, binding: onnxruntime.IOBinding) -> None:
+        self._session.run_with_iobinding(binding)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
 
     def io_binding(self) -> onnxruntime.IOBinding:
-        return self._session.io_binding()
+        return DeviceBinding(self._session)
+
+
+class DeviceBinding(onnxruntime.IOBinding):
+    """Reads an input when it is bound, as ONNX Runtime does where it goes to a device; on the CPU it would be read
+    where it lies when the session runs."""
+
+    def bind_input(
+        self, name: str, device_type: str, device_id: int, element_type: type, shape: tuple[int, ...], buffer_ptr: int
+    ) -> None:
+        size = math.prod(shape) * np.dtype(element_type).itemsize
+        self.on_device = np.frombuffer(ctypes.string_at(buffer_ptr, size), element_type).reshape(shape)
+        super().bind_input(name, device_type, device_id, element_type, shape, self.on_device.ctypes.data)
 
 
 @pytest.fixture

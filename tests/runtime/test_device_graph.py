@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 
 from service.runtime.device_graph import PIXELS, in_float16, with_pixel_input
 from service.runtime.golden import HALF_DETECTOR_DRIFT, HALF_EMBEDDER_DRIFT, measure_drift, read_golden
@@ -19,6 +20,7 @@ from service.runtime.onnx import CPU_PROVIDER, open_session
 from service.runtime.pack import load_pack
 from service.vision.pixel_range import PixelRange
 from tests.packs.tiny_networks import recogniser
+from tests.runtime.half_precision import rounding_everywhere
 
 
 def answers(model: bytes, images: np.ndarray) -> list[np.ndarray]:
@@ -60,6 +62,27 @@ def test_half_precision_keeps_the_types_outside() -> None:
     assert weights == {onnx.TensorProto.FLOAT16}
 
 
+def times_thousand_and_back() -> bytes:
+    values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "z")]
+    nodes = [helper.make_node("Mul", ["x", "up"], ["y"]), helper.make_node("Mul", ["y", "down"], ["z"])]
+    weights = [numpy_helper.from_array(np.array([value], np.float32), name) for name, value in FACTORS.items()]
+    graph = helper.make_graph(nodes, "there_and_back", values[:1], values[1:], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+FACTORS = {"up": 1000.0, "down": 0.001}
+
+
+def test_on_a_cpu_only_the_stand_in_overflows_as_a_gpu_does() -> None:
+    half = in_float16(times_thousand_and_back())
+    too_large = np.array([100], np.float32)  # Times 1000 it is beyond float16.
+    assert np.isfinite(answers(half, too_large)[0]).all()
+    assert np.isinf(answers(rounding_everywhere(half), too_large)[0]).all()
+    [rounded] = answers(rounding_everywhere(half), np.array([1 / 3], np.float32))
+    expected = np.float16(np.float32(np.float16(1 / 3)) * 1000) * np.float32(np.float16(0.001))
+    assert rounded == np.float16(expected)
+
+
 @pytest.mark.parametrize("name", ["opencv-sface", "buffalo_s"])
 def test_the_shipped_packs_meet_their_golden_answers_in_float16(name: str, request: pytest.FixtureRequest) -> None:
     directory: Path = request.getfixturevalue({"opencv-sface": "default_pack_path", "buffalo_s": "zoo_pack_path"}[name])
@@ -67,7 +90,7 @@ def test_the_shipped_packs_meet_their_golden_answers_in_float16(name: str, reque
     golden = read_golden(directory)
     assert golden is not None
     for spec in (pack.manifest.detector, pack.manifest.embedder):
-        model = with_pixel_input(in_float16(pack.read_model(spec)), spec.input_range)
+        model = with_pixel_input(rounding_everywhere(in_float16(pack.read_model(spec))), spec.input_range)
         network = GpuNetwork(open_session(model, spec.file, [CPU_PROVIDER]), spec.file, "float16")
         drift = measure_drift(network, golden.answers[spec.sha256])
         assert 0 < drift <= (HALF_DETECTOR_DRIFT if isinstance(spec, DetectorSpec) else HALF_EMBEDDER_DRIFT)

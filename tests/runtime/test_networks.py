@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,13 @@ from service.packs.definitions import definitions_path
 from service.packs.installation import install_pack
 from service.runtime import networks, openvino
 from service.runtime.golden import GoldenAnswers, read_golden, write_golden
+from service.runtime.gpu_providers import TENSORRT_PROVIDER
 from service.runtime.networks import open_network
 from service.runtime.onnx import CPU_PROVIDER
 from service.runtime.pack import GOLDEN_FILE, Pack, load_pack
 from service.settings import Device, Settings
+from service.vision.scrfd import ScrfdDetector
+from service.vision.yunet import YuNetDetector
 from tests.packs.conftest import aggregator, definitions, packs_path, wheel  # noqa: F401
 from tests.runtime.gpus import StubSession, gpu  # noqa: F401
 
@@ -131,6 +136,12 @@ def test_the_golden_answers_of_the_shipped_packs_are_kept(name: str, request: py
             open_network(shipped, spec, Settings(device=Device.CPU, runtime=runtime, precision=precision))
 
 
+def test_on_a_cpu_the_library_of_graphs_is_not_loaded() -> None:
+    """It takes 12 MB and a tenth of a second of every worker."""
+    program = "import sys, service.engine.worker; sys.exit('onnx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
 class TestOnAGpu:
     """The settings' device is `auto` where it is not named."""
 
@@ -157,6 +168,23 @@ class TestOnAGpu:
             assert open_network(pack, spec, settings).provider == expected
         assert not networks.runs_on_cpu(settings)
         assert networks.parallel_passes(settings) == 1
+
+    def test_tensorrt_builds_for_what_will_be_asked_of_it(
+        self,
+        pack: Pack,
+        gpu: type[StubSession],  # noqa: F811
+        tmp_path: Path,
+    ) -> None:
+        settings = Settings(state_dir=tmp_path, runtime="tensorrt", precision="float32", batch_size=48)
+        largest = {}
+        for spec in (pack.manifest.detector, pack.manifest.embedder):
+            open_network(pack, spec, settings)
+            [options] = [given for name, given in gpu.opened[-1][:-1] if name == TENSORRT_PROVIDER]
+            largest[spec.file] = options["trt_profile_max_shapes"].partition(":")[2]
+        assert largest["embedder.onnx"] == "64x112x112x3"
+        images, side, *_ = map(int, largest["detector.onnx"].split("x"))
+        assert images == max(YuNetDetector.images_per_pass, ScrfdDetector.images_per_pass)
+        assert side == max(pack.manifest.detector.canvas_sides)
 
     def test_openvino_is_of_the_cpu(self, pack: Pack, gpu: type[StubSession]) -> None:  # noqa: F811
         with pytest.raises(DeviceUnavailableError, match="COREFACE_DEVICE=cpu only"):
