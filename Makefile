@@ -22,7 +22,7 @@ SEMGREP = $(AUDIT_BIN)/semgrep scan --quiet --error --metrics off --disable-vers
 SBOM = $(AUDIT_BIN)/python -W ignore::UserWarning -m cyclonedx_py
 PIP_AUDIT = $(AUDIT_BIN)/pip-audit --strict --disable-pip --progress-spinner off
 
-.PHONY: help install serve test cluster-test chaos fuzz lint bench bench-check wheel dist lock platforms sbom audit audit-code audit-dependencies clean
+.PHONY: help install serve test cluster-test chaos fuzz lint docs bench bench-check wheel dist lock platforms sbom audit audit-code audit-dependencies clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -82,6 +82,10 @@ lint: $(VENV)/.installed-test  ## Lint, format, types and import rules.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-test  ## Build the documentation into build/site; a broken link or a page without a place fails.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --config-file .mkdocs/mkdocs.yml
+	@echo "build/site/index.html"
 
 bench: install  ## Print the service's own figures on this machine (IMAGES=DIR).
 	@$(BIN)/coreface bench --images "$(or $(IMAGES),$(error name a folder with ten pictures of a face: make bench IMAGES=DIR))"
