@@ -134,6 +134,7 @@ async def report(
 
 @router.get("/metrics", response_class=Response, summary="Prometheus metrics")
 async def metrics(parts: Service) -> Response:
+    """Of this process, in the text format."""
     return Response(parts.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -75,7 +75,7 @@ _KEY_PARAMETER: dict[str, Any] = {
     "description": "Of your making, one for each request: who sends a request again gets the answer of the first time.",
     "schema": {"type": "string", "pattern": KEY_PATTERN, "maxLength": MAX_KEY_LENGTH},
 }
-_KEY_SCHEME = "API key"
+_KEY_SCHEME = "ApiKey"
 # Said here: what FastAPI has for it looks at the header of each request, which `api.access` does.
 _API_KEY: dict[str, Any] = {
     "type": "http",
@@ -85,6 +85,15 @@ _API_KEY: dict[str, Any] = {
 _REPLAYED: dict[str, Any] = {
     "description": "`true`: this is the answer of the first time.",
     "schema": {"type": "string", "enum": ["true"]},
+}
+
+
+_TAGS = {
+    "templates": "Sample sets become templates; what is kept is looked at, let expire, erased.",
+    "subjects": "The templates of one person, by the caller's own name for the person.",
+    "verification": "Two sides are compared at an operating point.",
+    "packs": "What makes templates, and the thresholds that were measured for it.",
+    "operation": "Health and metrics.",
 }
 
 
@@ -103,6 +112,9 @@ def _build(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes
     )
+    # Where it was read from; a document knows no other place.
+    document["servers"] = [{"url": "/"}]
+    document["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
     components = document.setdefault("components", {})
     components["parameters"] = {KEY_HEADER: _KEY_PARAMETER}
     components["headers"] = {REPLAYED_HEADER: _REPLAYED}
@@ -130,7 +142,21 @@ def _build(app: FastAPI) -> dict[str, Any]:
             for status, response in operation["responses"].items():
                 if is_final(int(status)):
                     response["headers"] = {REPLAYED_HEADER: _REPLAYED_REFERENCE}
+    _describe_tuples(schemas)
     return document
+
+
+def _describe_tuples(node: Any) -> None:
+    """Of equal values, as lists of so many: what reads `prefixItems` is rarer, and says less."""
+    if isinstance(node, dict):
+        values = node.get("prefixItems")
+        if values and all(value == values[0] for value in values):
+            node["items"] = node.pop("prefixItems")[0]
+        for child in node.values():
+            _describe_tuples(child)
+    elif isinstance(node, list):
+        for child in node:
+            _describe_tuples(child)
 
 
 def _add_schema(schemas: dict[str, Any], model: type[BaseModel]) -> None:

@@ -22,6 +22,7 @@ router = APIRouter(prefix="/v1/packs", tags=["packs"], responses=ACCESS_PROBLEMS
 
 @router.get("", summary="The packs that are loaded")
 async def list_packs(parts: Parts) -> PacksAnswer:
+    """One, at present: a service makes and compares templates of one pack."""
     return PacksAnswer(current=parts.pack.name, packs=[_pack_answer(parts.pack)])
 
 
