@@ -58,9 +58,7 @@ async def _explain(samples: Sequence[bytes], policies: SetPolicies) -> tuple[Ans
     from service.api.answers import sample_entry
     from service.api.templates import template_answer
     from service.cli.local_service import open_local_parts
-    from service.observability.logs import configure_command_logging
 
-    configure_command_logging()
     async with open_local_parts() as parts:
         try:
             created = await parts.creator.create(samples, policies)

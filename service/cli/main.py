@@ -27,6 +27,7 @@ from service.cli import (
 from service.cli.sides import SidesCommand
 from service.cli.terminal import Terminal
 from service.errors import CorefaceError
+from service.observability.logs import configure_command_logging
 
 EXIT_ERROR = 2
 """Whatever kept a command from its answer; 1 is left to answers (`non_match`, a set that failed, a broken check)."""
@@ -39,6 +40,8 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and answer its exit status. Errors become one line, never a traceback."""
+    # What a command loads may log, and standard output is for its answer. Processes that serve have logs of their own.
+    configure_command_logging()
     try:
         build_cli()(args=list(arguments), prog_name="coreface")
     except CorefaceError as error:

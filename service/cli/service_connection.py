@@ -100,9 +100,7 @@ async def connect_in_process() -> AsyncIterator[ServiceConnection]:
     """The whole application in this process, with the settings' pack and no store. Raises `SetupError`."""
     # Only here: this loads decoders and networks.
     from service.cli.local_service import local_application
-    from service.observability.logs import configure_command_logging
 
-    configure_command_logging()
     application = local_application()
     async with application.router.lifespan_context(application):
         transport = httpx.ASGITransport(application)

@@ -61,8 +61,8 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
 
 
 def configure_command_logging() -> None:
-    """For a command that runs the application in its own process: its standard output is its answer, so only
-    warnings and errors of structlog's loggers are shown, on standard error."""
+    """For commands: their standard output is their answer, so only warnings and errors of structlog's loggers are
+    shown, on standard error."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

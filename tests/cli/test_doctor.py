@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,3 +82,13 @@ def test_a_format_that_nothing_here_decodes_is_told(
     monkeypatch.setenv("COREFACE_LIMITS__FORMATS", "jpeg,gif")
     _, answer = coreface_json("doctor")
     assert checks(answer)["decoders"]["found"] == "gif, jpeg can be decoded"
+
+
+def test_standard_output_is_the_answer_alone(default_pack_path: Path, tmp_path: Path) -> None:
+    """It opens networks, which those who watch a service are told of."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COREFACE_")}
+    environment |= {"COREFACE_PACKS_DIR": str(default_pack_path.parent), "COREFACE_STATE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "service", "doctor", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert "checks" in json.loads(done.stdout)
+    assert "network_opened" not in done.stderr
