@@ -14,6 +14,7 @@ from service.client.calls import Answer, Call
 from service.client.problems import CorefaceProblem, CorefaceUnreachable
 
 _CONNECT_S = 5.0
+_JITTER = random.SystemRandom()
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 _PASSING = frozenset(
@@ -45,7 +46,7 @@ class Attempts(Generic[Answer]):
         self._made += 1
         if isinstance(outcome, httpx.Response) and outcome.status_code not in _PASSING:
             return None
-        pause_s = random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (self._made - 1)))  # noqa: S311
+        pause_s = _JITTER.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (self._made - 1)))
         if isinstance(outcome, httpx.Response):
             # No sooner than the service asks for; where that is a day (a quota), not at all.
             pause_s += _retry_after(outcome) or 0.0
